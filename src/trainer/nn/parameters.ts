@@ -1,0 +1,97 @@
+/** @file Named parameters of a network: a network asks a scope for them while it is built, so names and shapes are written once. */
+import type { Graph, Value } from '../graph/graph.ts';
+import { fillNormal, fillUniform } from '../random/philox.ts';
+import { STREAMS } from '../random/streams.ts';
+import { type DType, type Shape, sizeOf, type Tensor } from '../tensor.ts';
+
+/** How a parameter starts: uniform in [-bound, bound], normal, or zero. */
+export type Init =
+  | { readonly kind: 'uniform'; readonly bound: number }
+  | { readonly kind: 'normal'; readonly std: number }
+  | { readonly kind: 'zeros' };
+
+export interface ParameterSpec {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly init: Init;
+  /** Position of its first element in the flat vector of all parameters. */
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** The parameters of a network in the order of its flat vector. */
+export interface ParameterList {
+  readonly specs: readonly ParameterSpec[];
+  /** Elements of the flat vector. */
+  readonly size: number;
+}
+
+/** Where a network gets its parameters from. */
+export interface Scope {
+  readonly graph: Graph;
+  parameter(name: string, shape: Shape, init: Init): Value;
+}
+
+/** Declares parameters as inputs `prefix/name` of the graph and remembers what was asked for. */
+export class ParameterScope implements Scope {
+  readonly graph: Graph;
+  readonly #prefix: string;
+  readonly #dtype: DType;
+  readonly #specs = new Map<string, ParameterSpec>();
+  #size = 0;
+
+  constructor(graph: Graph, prefix: string, dtype: DType = 'float32') {
+    this.graph = graph;
+    this.#prefix = prefix;
+    this.#dtype = dtype;
+  }
+
+  parameter(name: string, shape: Shape, init: Init): Value {
+    if (!this.#specs.has(name)) {
+      const size = sizeOf(shape);
+      this.#specs.set(name, { name, shape, init, offset: this.#size, size });
+      this.#size += size;
+    }
+    return this.graph.input(`${this.#prefix}/${name}`, shape, this.#dtype);
+  }
+
+  list(): ParameterList {
+    return { specs: [...this.#specs.values()], size: this.#size };
+  }
+
+  /** The declared inputs, in the order of the list. */
+  values(): Value[] {
+    return [...this.#specs.keys()].map((name) => this.graph.inputs.get(`${this.#prefix}/${name}`)!);
+  }
+}
+
+/** A fresh flat vector of parameters: a function of the seed and the list. */
+export function initialise(list: ParameterList, seed: number): Float32Array {
+  const flat = new Float32Array(list.size);
+  for (const [index, { init, offset, size }] of list.specs.entries()) {
+    const part = flat.subarray(offset, offset + size);
+    switch (init.kind) {
+      case 'uniform':
+        fillUniform(part, seed, STREAMS.init, index);
+        for (let i = 0; i < size; i++) part[i] = (2 * part[i]! - 1) * init.bound;
+        break;
+      case 'normal':
+        fillNormal(part, seed, STREAMS.init, index);
+        for (let i = 0; i < size; i++) part[i]! *= init.std;
+        break;
+      case 'zeros':
+        break;
+    }
+  }
+  return flat;
+}
+
+/** The parameters of a flat vector as tensors over the same memory. */
+export function views(list: ParameterList, flat: Float32Array): Map<string, Tensor<'float32'>> {
+  return new Map(
+    list.specs.map(({ name, shape, offset, size }) => [
+      name,
+      { dtype: 'float32', shape, data: flat.subarray(offset, offset + size) },
+    ]),
+  );
+}

@@ -1,0 +1,177 @@
+/** @file A graph ready to run: an ONNX Runtime session whose inputs and outputs are bound once to memory that stays. */
+import { FlowstepError } from '../../errors.ts';
+import type { Graph, Value } from '../graph/graph.ts';
+import { encodeOnnx } from '../graph/onnx-encode.ts';
+import { formatShape } from '../graph/shapes.ts';
+import { sameShape, type Tensor } from '../tensor.ts';
+import { type BoundTensor, type Engine, engine } from './engine.ts';
+import type { Pointer } from './ort-api.ts';
+
+/** ONNX Runtime's ORT_ENABLE_ALL. */
+const OPTIMISE_ALL = 99;
+
+/** Breaks on WebGPU, where the fused operator lacks the statistics (reference: its issue tracker); no gain on CPU. */
+const DISABLED_OPTIMISERS = 'SkipLayerNormFusion';
+
+export interface ProgramOptions {
+  /** Shown in errors. */
+  readonly name: string;
+  /** Prefix of the profile that ONNX Runtime writes when the program is disposed of. */
+  readonly profile?: string;
+}
+
+export class Program {
+  readonly name: string;
+  readonly #engine: Engine;
+  readonly #session: Pointer;
+  readonly #binding: Pointer;
+  readonly #runOptions: Pointer;
+  readonly #graph: Graph;
+  readonly #bound = new Map<string, BoundTensor>();
+  readonly #profiled: boolean;
+  #running = false;
+  #disposed = false;
+
+  constructor(graph: Graph, options: ProgramOptions, on: Engine = engine()) {
+    this.name = options.name;
+    this.#engine = on;
+    this.#graph = graph;
+    this.#profiled = options.profile !== undefined;
+    const { api } = on;
+    const session = api.create('CreateSessionOptions');
+    try {
+      api.call('DisablePerSessionThreads', session);
+      api.call('SetSessionGraphOptimizationLevel', session, OPTIMISE_ALL);
+      const entry = (key: string, value: string) =>
+        api.call('AddSessionConfigEntry', session, key, value);
+      entry('session.use_env_allocators', '1');
+      entry('optimization.disable_specified_optimizers', DISABLED_OPTIMISERS);
+      if (options.profile) api.call('EnableProfiling', session, options.profile);
+      if (on.library.provider) {
+        api.call('SessionOptionsAppendExecutionProvider', session, on.library.provider, [], [], 0);
+      }
+      const model = encodeOnnx(graph);
+      this.#session = this.#engineCall(() =>
+        api.create('CreateSessionFromArray', on.environment, model, model.byteLength, session),
+      );
+    } finally {
+      api.release('ReleaseSessionOptions', session);
+    }
+    this.#binding = api.create('CreateIoBinding', this.#session);
+    this.#runOptions = api.create('CreateRunOptions');
+  }
+
+  /** Binds an input to a tensor, which is read in place at every run. Throws SHAPE_MISMATCH. */
+  bindInput(name: string, tensor: Tensor): void {
+    this.#bind('BindInput', name, this.#graph.inputs.get(name), tensor);
+  }
+
+  /** Binds an output to a tensor, which is written in place at every run; it may be an input's too. */
+  bindOutput(name: string, tensor: Tensor): void {
+    this.#bind('BindOutput', name, this.#graph.outputs.get(name), tensor);
+  }
+
+  /** Runs once on ONNX Runtime's threads, without blocking the event loop. One run at a time. */
+  async run(): Promise<void> {
+    this.#begin();
+    try {
+      const { api } = this.#engine;
+      await api.callAsync('RunWithBinding', this.#session, this.#runOptions, this.#binding);
+    } catch (error) {
+      throw this.#explained(error);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Runs once and blocks; for programs that take less time than a turn of the event loop. */
+  runSync(): void {
+    this.#begin();
+    try {
+      const { api } = this.#engine;
+      api.call('RunWithBinding', this.#session, this.#runOptions, this.#binding);
+    } catch (error) {
+      throw this.#explained(error);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Makes a run in progress stop with an error within a few milliseconds; what it was writing is undefined. */
+  terminate(): void {
+    this.#engine.api.call('RunOptionsSetTerminate', this.#runOptions);
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    if (this.#running) throw new FlowstepError('INTERNAL', `internal: ${this.name} is running`);
+    this.#disposed = true;
+    const { api } = this.#engine;
+    if (this.#profiled) {
+      const allocator = api.create('GetAllocatorWithDefaultOptions');
+      api.create('SessionEndProfiling', this.#session, allocator);
+    }
+    api.release('ReleaseIoBinding', this.#binding);
+    api.release('ReleaseRunOptions', this.#runOptions);
+    api.release('ReleaseSession', this.#session);
+    for (const bound of this.#bound.values()) this.#engine.unbind(bound);
+    this.#bound.clear();
+  }
+
+  #begin(): void {
+    if (this.#disposed) throw new FlowstepError('INTERNAL', `internal: ${this.name} is disposed`);
+    if (this.#running) throw new FlowstepError('INTERNAL', `internal: ${this.name} already runs`);
+    for (const name of [...this.#graph.inputs.keys(), ...this.#graph.outputs.keys()]) {
+      if (!this.#bound.has(name)) {
+        throw new FlowstepError('INTERNAL', `internal: ${this.name}: ${name} is not bound`);
+      }
+    }
+    this.#running = true;
+  }
+
+  #bind(
+    how: 'BindInput' | 'BindOutput',
+    name: string,
+    declared: Value | undefined,
+    tensor: Tensor,
+  ): void {
+    const direction = how === 'BindInput' ? 'input' : 'output';
+    if (!declared) {
+      throw new FlowstepError('INTERNAL', `internal: ${this.name} has no ${direction} ${name}`);
+    }
+    if (declared.dtype !== tensor.dtype || !sameShape(declared.shape, tensor.shape)) {
+      throw new FlowstepError(
+        'SHAPE_MISMATCH',
+        `${this.name}: ${direction} ${name} is ${declared.dtype}${formatShape(declared.shape)}, not ${tensor.dtype}${formatShape(tensor.shape)}`,
+      );
+    }
+    const bound = this.#engine.bind(tensor);
+    this.#engine.api.call(how, this.#binding, name, bound.value);
+    const previous = this.#bound.get(name);
+    this.#bound.set(name, bound);
+    if (previous) this.#engine.unbind(previous);
+  }
+
+  #engineCall<T>(call: () => T): T {
+    try {
+      return call();
+    } catch (error) {
+      throw this.#explained(error);
+    }
+  }
+
+  /** ONNX Runtime names the node that failed; its shapes are added from the graph. */
+  #explained(error: unknown): unknown {
+    if (!(error instanceof FlowstepError) || error.code !== 'ENGINE') return error;
+    if (/terminate/i.test(error.message)) {
+      return new FlowstepError('INTERRUPTED', `${this.name} was stopped`, { cause: error });
+    }
+    const id = Number(/\b[A-Z][A-Za-z]+_(\d+)\b/.exec(error.message)?.[1]);
+    const node = this.#graph.nodes.find((n) => n.outputs[0]?.id === id);
+    const shapes =
+      node?.kind === 'operator'
+        ? ` (${node.operator} of ${node.inputs.map((v) => v.dtype + formatShape(v.shape)).join(', ')})`
+        : '';
+    return new FlowstepError('ENGINE', `${this.name}: ${error.message}${shapes}`, { cause: error });
+  }
+}
