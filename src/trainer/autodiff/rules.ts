@@ -6,7 +6,7 @@
  * the same graph, so the gradient of a graph is a graph and can be differentiated again.
  */
 import type { OperatorNode, Value } from '../graph/graph.ts';
-import type { OperatorName } from '../graph/operators.ts';
+import { type OperatorName, sliceRange } from '../graph/operators.ts';
 import {
   add,
   batchedMatMul,
@@ -258,10 +258,10 @@ export const RULES: { readonly [K in OperatorName]: VjpRule<K> } = {
     const x = node.inputs[0]!;
     const rank = x.shape.length;
     const pads = new Array<number>(2 * rank).fill(0);
-    const { starts, axes } = node.attributes;
+    const { starts, ends, axes } = node.attributes;
     for (const [i, a] of axes.entries()) {
       const axis = normalAxis('Slice', a, rank);
-      const start = starts[i]! < 0 ? Math.max(starts[i]! + x.shape[axis]!, 0) : starts[i]!;
+      const [start] = sliceRange(starts[i]!, ends[i]!, x.shape[axis]!);
       pads[axis] = start;
       pads[rank + axis] = x.shape[axis]! - start - dy!.shape[axis]!;
     }
@@ -289,7 +289,8 @@ export const RULES: { readonly [K in OperatorName]: VjpRule<K> } = {
     const count = sizeOf(indices.shape);
     const numbers = BigInt64Array.from({ length: rows }, (_, i) => BigInt(i));
     const range = graph.constant({ dtype: 'int64', shape: [rows, 1], data: numbers });
-    const wrapped = cast(reshape(indices, [1, count]), 'int64');
+    const flat = cast(reshape(indices, [1, count]), 'int64');
+    const wrapped = where(less(flat, 0), add(flat, rows), flat);
     const oneHot = cast(equal(range, wrapped), data.dtype); // [rows, count]
     const gradient = matMul(oneHot, reshape(dy!, [before, count, after])); // [before, rows, after]
     return [reshape(gradient, data.shape), undefined];
@@ -310,28 +311,34 @@ function sumRowsTo(dy: Value, c: Value): Value {
 
 /**
  * y = xhat scale + bias: with g = dy scale,
- * dx = (g - mean(g) - xhat mean(g xhat)) / deviation (Ba et al. 2016).
+ * dx = (g - mean(g) - xhat mean(g xhat)) / deviation (Ba et al. 2016). The statistics are outputs too,
+ * which gradients of gradients use: d mean / dx = 1 / n, d (1 / deviation) / dx = -xhat / (n deviation^2).
  */
 function layerNormalizationRule(
   node: OperatorNode<'LayerNormalization'>,
   [dy, dMean, dInverse]: readonly Gradient[],
   wanted: Wanted,
 ): readonly Gradient[] {
-  if (dMean || dInverse)
-    throw new Error('internal: LayerNormalization statistics have no gradient');
   const [x, scale, bias] = node.inputs as [Value, Value, Value | undefined];
   const [y, mean, inverse] = node.outputs as [Value, Value, Value];
+  const perElement = 1 / x.shape.at(-1)!;
   const unit = isOnes(scale) && !bias;
   const xhat = unit ? y : mul(sub(x, mean), inverse);
-  const g = unit ? dy! : mul(dy!, scale);
-  const centred = sub(
-    sub(g, reduceMean(g, [-1], true)),
-    mul(xhat, reduceMean(mul(g, xhat), [-1], true)),
-  );
+  const dx: Value[] = [];
+  if (dy) {
+    const g = unit ? dy : mul(dy, scale);
+    const centred = sub(
+      sub(g, reduceMean(g, [-1], true)),
+      mul(xhat, reduceMean(mul(g, xhat), [-1], true)),
+    );
+    dx.push(mul(centred, inverse));
+  }
+  if (dMean) dx.push(expand(mul(dMean, perElement), x.shape));
+  if (dInverse) dx.push(mul(xhat, mul(mul(dInverse, square(inverse)), -perElement)));
   return [
-    wanted[0] ? mul(centred, inverse) : undefined,
-    wanted[1] ? sumTo(mul(dy!, xhat), scale.shape) : undefined,
-    bias && wanted[2] ? sumTo(dy!, bias.shape) : undefined,
+    wanted[0] ? dx.reduce((a, b) => add(a, b)) : undefined,
+    dy && wanted[1] ? sumTo(mul(dy, xhat), scale.shape) : undefined,
+    dy && bias && wanted[2] ? sumTo(dy, bias.shape) : undefined,
   ];
 }
 

@@ -1,12 +1,12 @@
 /** @file Samples of a flow: one step of a student, or Euler and Heun along a teacher's velocity from t = 1 to 0. */
 import { FlowstepError } from '../../errors.ts';
 import { Graph, type Value } from '../graph/graph.ts';
+import { assertInPlaceSafe } from '../graph/in-place.ts';
 import { add, expand, mul, sub } from '../graph/ops.ts';
 import { oneStepStudent } from '../methods/fgm.ts';
 import { classCount, type NetworkConfig, sampleShape } from '../nn/config.ts';
 import { parameterList, velocity } from '../nn/network.ts';
-import { ParameterScope } from '../nn/parameters.ts';
-import { bindParameters } from '../run/learner.ts';
+import { bindParameters, ParameterScope } from '../nn/parameters.ts';
 import type { FlowModel } from '../run/model.ts';
 import { Pacer } from '../run/pacer.ts';
 import { Program } from '../runtime/program.ts';
@@ -62,7 +62,6 @@ export class Sampler {
   /** Noise before a run, samples after it. */
   readonly x: Float32Array;
   readonly #program: Program;
-  readonly #solver: Solver;
   readonly #labels: BigInt64Array | undefined;
   readonly #t = new Float32Array(1);
   readonly #dt = new Float32Array(1);
@@ -73,7 +72,6 @@ export class Sampler {
 
   constructor(model: FlowModel, solver: Solver, batch: number) {
     const { network } = model.info;
-    this.#solver = solver;
     this.#classes = classCount(network);
     this.x = new Float32Array(batch * sizeOf(sampleShape(network)));
     this.#labels = this.#classes > 0 ? new BigInt64Array(batch) : undefined;
@@ -122,6 +120,7 @@ export class Sampler {
     } else {
       graph.output('samples', step(graph, x, field, solver));
     }
+    assertInPlaceSafe(graph, [{ output: 'samples', inputs: ['x'] }]);
     const program = new Program(graph, { name: `${solver} sampler` });
     program.bindInput('x', float32(this.x, shape));
     program.bindOutput('samples', float32(this.x, shape));

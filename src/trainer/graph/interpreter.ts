@@ -176,7 +176,7 @@ const EVALUATE: { readonly [K in OperatorName]: Evaluate<K> } = {
   Cast: ([x], { attributes }) => [
     attributes.to === 'bool'
       ? x!.data.map((v) => Number(v !== 0))
-      : attributes.to.startsWith('int')
+      : /^u?int/.test(attributes.to)
         ? x!.data.map(Math.trunc)
         : x!.data,
   ],
@@ -302,11 +302,13 @@ const EVALUATE: { readonly [K in OperatorName]: Evaluate<K> } = {
     const axis = normalAxis('Gather', node.attributes.axis, data!.shape.length);
     const strides = stridesOf(data!.shape);
     const rank = indices!.shape.length;
+    const rows = data!.shape[axis]!;
     const indexStrides = stridesOf(indices!.shape);
     return [
       moved(shape, data!, (index) => {
         const picked = indices!.data[dot(index.slice(axis, axis + rank), indexStrides)]!;
-        const source = [...index.slice(0, axis), picked, ...index.slice(axis + rank)];
+        const row = picked < 0 ? picked + rows : picked;
+        const source = [...index.slice(0, axis), row, ...index.slice(axis + rank)];
         return dot(source, strides);
       }),
     ];

@@ -68,6 +68,8 @@ const reduction = (name: string) =>
     },
     arity: [1, 1],
     infer: ([x], { axes, keepdims }) => {
+      // For ONNX no axes are all axes, so for a scalar only there is but one reading.
+      if (axes.length === 0 && x!.shape.length > 0) throw shapeError(name, 'no axes are given');
       const reduced = new Set(axes.map((a) => normalAxis(name, a, x!.shape.length)));
       const shape = x!.shape.flatMap((d, i) => (reduced.has(i) ? (keepdims ? [1] : []) : [d]));
       return [{ dtype: x!.dtype, shape }];

@@ -33,3 +33,13 @@ export function parameterList(config: NetworkConfig): ParameterList {
   velocity(scope, config, x, t, labels);
   return scope.list();
 }
+
+/** Elements of the widest activation of one sample. */
+export function activationsPerSample(config: NetworkConfig): number {
+  switch (config.kind) {
+    case 'mlp':
+      return Math.max(config.width, config.dim);
+    case 'dit':
+      return (config.size / config.patch) ** 2 * 4 * config.width;
+  }
+}

@@ -2,6 +2,7 @@
 import type { Graph, Value } from '../graph/graph.ts';
 import { fillNormal, fillUniform } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
+import type { Program } from '../runtime/program.ts';
 import { type DType, type Shape, sizeOf, type Tensor } from '../tensor.ts';
 
 /** How a parameter starts: uniform in [-bound, bound], normal, or zero. */
@@ -94,4 +95,18 @@ export function views(list: ParameterList, flat: Float32Array): Map<string, Tens
       { dtype: 'float32', shape, data: flat.subarray(offset, offset + size) },
     ]),
   );
+}
+
+/** Binds a flat vector's parameters to the inputs `prefix/...` of a program's graph. */
+export function bindParameters(
+  program: Program,
+  graph: Graph,
+  prefix: string,
+  list: ParameterList,
+  flat: Float32Array,
+): void {
+  for (const [name, tensor] of views(list, flat)) {
+    const input = `${prefix}/${name}`;
+    if (graph.inputs.has(input)) program.bindInput(input, tensor);
+  }
 }

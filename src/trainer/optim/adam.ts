@@ -1,29 +1,24 @@
 /**
- * @file Adam (Kingma & Ba 2014) with EMA of the weights, emitted into the graph of a step.
+ * @file Adam (Kingma & Ba 2014) with EMA of the weights, as a graph over flat vectors.
  *
- * Parameters, moments and EMA are flat vectors, cut into chunks of whole parameters so that an
- * update stays in the processor's cache. All gradients pass through one global factor (clipping and
- * the guard against non-finite values), so an update can only run after every weight was read: the
- * new vectors may be written over the old ones.
+ * Weights, moments, EMA and gradient are flat float32 vectors, cut into chunks that stay in the
+ * processor's cache while they are worked on. Every output is written over its input: an element is
+ * read before it is written, and nothing else reads it.
  */
-import type { Graph, Value } from '../graph/graph.ts';
+import { Graph, type Value } from '../graph/graph.ts';
 import {
-  abs,
   add,
-  concat,
   div,
   lessOrEqual,
   max,
   min,
   mul,
   reduceSumSquare,
-  reshape,
   sqrt,
   square,
   sub,
   where,
 } from '../graph/ops.ts';
-import type { ParameterList } from '../nn/parameters.ts';
 
 export interface AdamOptions {
   readonly beta1: number;
@@ -35,34 +30,23 @@ export interface AdamOptions {
   readonly ema: boolean;
 }
 
-/** Elements of a chunk: 4 MiB a vector, so that the handful of vectors in use fits in cache. */
-const CHUNK_ELEMENTS = 1 << 20;
+/** Elements of a chunk: the half dozen vectors in use take 6 MiB. */
+const CHUNK_ELEMENTS = 1 << 18;
 
 /** Largest finite float32: what exceeds it, or is not a number, is not finite. */
 const MAX_FLOAT32 = 3.4028234663852886e38;
 
+/** Range [start, end) of the flat vectors. */
 export interface Chunk {
-  /** Range of the flat vectors. */
   readonly start: number;
   readonly end: number;
-  /** Parameters of the list in this chunk: [from, to). */
-  readonly from: number;
-  readonly to: number;
 }
 
-/** Consecutive parameters joined until a chunk is full. */
-export function chunksOf(list: ParameterList): Chunk[] {
-  const chunks: Chunk[] = [];
-  let from = 0;
-  for (const [i, spec] of list.specs.entries()) {
-    const start = list.specs[from]!.offset;
-    const end = spec.offset + spec.size;
-    if (end - start >= CHUNK_ELEMENTS || i === list.specs.length - 1) {
-      chunks.push({ start, end, from, to: i + 1 });
-      from = i + 1;
-    }
-  }
-  return chunks;
+export function chunksOf(size: number): Chunk[] {
+  return Array.from({ length: Math.ceil(size / CHUNK_ELEMENTS) }, (_, i) => ({
+    start: i * CHUNK_ELEMENTS,
+    end: Math.min((i + 1) * CHUNK_ELEMENTS, size),
+  }));
 }
 
 /** The flat vectors that the optimiser keeps; a first moment only when beta1 is not 0. */
@@ -77,14 +61,15 @@ export function stateNames(options: AdamOptions): StateName[] {
   ];
 }
 
-/** Name of a chunk of a state vector as graph input; the output has a prime. */
-export const stateInput = (name: StateName, chunk: number) => `state/${name}/${chunk}`;
-export const stateOutput = (name: StateName, chunk: number) => `${stateInput(name, chunk)}'`;
+/** Name of a chunk of a vector as graph input; the output that replaces it has a prime. */
+export const chunkInput = (name: StateName | 'gradient', chunk: number) => `${name}/${chunk}`;
+export const chunkOutput = (name: StateName, chunk: number) => `${name}/${chunk}'`;
 
-/** Scalars fed at every step. */
-export const RATE_INPUT = 'adam/rate';
-export const EPSILON_INPUT = 'adam/epsilon';
-export const EMA_INPUT = 'adam/ema';
+/** Scalars fed at every update, and the output with the norm of the gradient before clipping. */
+export const RATE_INPUT = 'rate';
+export const EPSILON_INPUT = 'epsilon';
+export const EMA_INPUT = 'ema-rate';
+export const NORM_OUTPUT = 'norm';
 
 /**
  * What is fed for update `k` (from 1) at learning rate `lr`. PyTorch's rule
@@ -100,28 +85,24 @@ export function adamScalars(
   return { rate: (lr * r) / (1 - options.beta1 ** k), epsilon: options.epsilon * r };
 }
 
-/**
- * Emits the update of all chunks. Returns the norm of the gradients before clipping. When it or the
- * loss is not finite, every state vector keeps its value.
- */
-export function adam(
-  graph: Graph,
-  list: ParameterList,
-  gradients: readonly Value[],
-  loss: Value,
+/** The update of `size` parameters. When the gradient is not finite, every vector keeps its value. */
+export function adamGraph(
+  size: number,
   options: AdamOptions,
-): Value {
-  const chunks = chunksOf(list);
-  const { dtype } = loss;
-  const flat = chunks.map(({ from, to }) =>
-    concat(
-      gradients.slice(from, to).map((g) => reshape(g, [-1])),
-      0,
-    ),
-  );
-  const squares = flat.map((g) => reduceSumSquare(g)).reduce((a, b) => add(a, b));
+  dtype: 'float32' | 'float64' = 'float32',
+): Graph {
+  const graph = new Graph();
+  const chunks = chunksOf(size);
+  const input = (name: StateName | 'gradient', i: number) =>
+    graph.input(chunkInput(name, i), [chunks[i]!.end - chunks[i]!.start], dtype);
+
+  const squares = chunks
+    .map((_, i) => reduceSumSquare(input('gradient', i)))
+    .reduce((a, b) => add(a, b));
   const norm = sqrt(squares);
-  const finite = lessOrEqual(add(squares, abs(loss)), MAX_FLOAT32);
+  graph.output(NORM_OUTPUT, norm);
+
+  const finite = lessOrEqual(squares, MAX_FLOAT32);
   const zero = graph.scalar(0, dtype);
   const ifFinite = (x: Value) => where(finite, x, zero);
   const rate = ifFinite(graph.input(RATE_INPUT, [], dtype));
@@ -131,23 +112,22 @@ export function adam(
   const emaRate = options.ema ? ifFinite(graph.input(EMA_INPUT, [], dtype)) : zero;
   const clip = options.clipNorm > 0 ? min(div(options.clipNorm, max(norm, 1e-12)), 1) : undefined;
 
-  for (const [i, { start, end }] of chunks.entries()) {
-    const state = (name: StateName) => graph.input(stateInput(name, i), [end - start], dtype);
-    const guarded = where(finite, clip ? mul(flat[i]!, clip) : flat[i]!, zero);
-    const moment =
-      options.beta1 === 0
-        ? guarded
-        : add(state('moment1'), mul(sub(guarded, state('moment1')), forget1));
-    const moment2 = add(state('moment2'), mul(sub(square(guarded), state('moment2')), forget2));
-    const step = mul(div(moment, add(sqrt(moment2), epsilon)), rate);
-    const weights = sub(state('weights'), step);
-    if (options.beta1 !== 0) graph.output(stateOutput('moment1', i), moment);
-    graph.output(stateOutput('moment2', i), moment2);
-    graph.output(stateOutput('weights', i), weights);
-    if (options.ema) {
-      const ema = state('ema');
-      graph.output(stateOutput('ema', i), add(ema, mul(sub(weights, ema), emaRate)));
-    }
+  for (const i of chunks.keys()) {
+    const gradient = input('gradient', i);
+    const g = ifFinite(clip ? mul(gradient, clip) : gradient);
+    /** old + (target - old) rate, written over `old`. */
+    const towards = (name: StateName, target: Value, by: Value) => {
+      const old = input(name, i);
+      const next = add(old, mul(sub(target, old), by));
+      graph.output(chunkOutput(name, i), next);
+      return next;
+    };
+    const moment1 = options.beta1 === 0 ? g : towards('moment1', g, forget1);
+    const moment2 = towards('moment2', square(g), forget2);
+    const step = mul(div(moment1, add(sqrt(moment2), epsilon)), rate);
+    const weights = sub(input('weights', i), step);
+    graph.output(chunkOutput('weights', i), weights);
+    if (options.ema) towards('ema', weights, emaRate);
   }
-  return norm;
+  return graph;
 }

@@ -15,13 +15,13 @@ import { STREAMS } from '../random/streams.ts';
 import { engine } from '../runtime/engine.ts';
 import { sizeOf } from '../tensor.ts';
 import type { TrainEvent } from './events.ts';
+import { type Field, GradientStep, TRAINED } from './gradient-step.ts';
 import { randomLabels } from './labels.ts';
 import { Learner } from './learner.ts';
 import type { FlowModel } from './model.ts';
 import { diverged, type Outcome } from './outcome.ts';
 import { Pacer } from './pacer.ts';
 import { Progress } from './progress.ts';
-import { type Field, isFiniteRun, TRAINED, TrainStep } from './train-step.ts';
 
 export interface OnlineOptions {
   readonly init: 'teacher' | 'random';
@@ -102,8 +102,8 @@ export class Distiller {
   readonly #job: DistillJob;
   readonly #online: Learner;
   readonly #student: Learner;
-  readonly #onlineStep: TrainStep;
-  readonly #studentStep: TrainStep;
+  readonly #onlineStep: GradientStep;
+  readonly #studentStep: GradientStep;
   readonly #onlineNoise: NoisePair;
   readonly #studentNoise: NoisePair;
   readonly #pacer = new Pacer();
@@ -116,24 +116,27 @@ export class Distiller {
     checkWeights('the teacher', teacher, network, list);
     if (job.onlineModel) checkWeights('the online flow', job.onlineModel, network, list);
     const options = { ...ADAM, clipNorm: job.clipNorm, emaDecay: job.emaDecay };
-    this.#student = new Learner(list, teacher.parameters.slice(), { ...options, ema: true });
-    this.#online = new Learner(list, onlineStart(job, list), { ...options, ema: false });
+    this.#student = new Learner('student', list, teacher.parameters.slice(), {
+      ...options,
+      ema: true,
+    });
+    this.#online = new Learner('online', list, onlineStart(job, list), { ...options, ema: false });
 
-    const shape = [batch, ...sampleShape(network)];
+    const shape = sampleShape(network);
     const classes = classCount(network);
     const feeds = {
       z: { shape },
       x1: { shape },
-      t: { shape: [batch] },
-      ...(classes > 0 ? { labels: { shape: [batch], dtype: 'int64' as const } } : {}),
+      t: { shape: [] },
+      ...(classes > 0 ? { labels: { shape: [], dtype: 'int64' as const } } : {}),
     };
     const student = (field: Field, z: Value) =>
       oneStepStudent(z, job.tStar, job.cIn, atTime(field, job.tStar));
 
-    this.#onlineStep = new TrainStep({
-      name: 'online step',
+    this.#onlineStep = new GradientStep({
+      name: 'online gradient',
       network,
-      list,
+      batch,
       learner: this.#online,
       frozen: { student: this.#student.weights },
       feeds,
@@ -142,10 +145,10 @@ export class Distiller {
         return { loss: flowMatchingLoss(field(TRAINED)(xt, t!), c) };
       },
     });
-    this.#studentStep = new TrainStep({
-      name: 'student step',
+    this.#studentStep = new GradientStep({
+      name: 'student gradient',
       network,
-      list,
+      batch,
       learner: this.#student,
       frozen: { teacher: teacher.parameters, online: this.#online.weights },
       feeds,
@@ -157,7 +160,7 @@ export class Distiller {
         return { loss, meters: { distance } };
       },
     });
-    const size = sizeOf(shape);
+    const size = batch * sizeOf(shape);
     this.#onlineNoise = new NoisePair(size, job.seed, STREAMS.onlineLatent, STREAMS.onlineNoise);
     this.#studentNoise = new NoisePair(size, job.seed, STREAMS.studentLatent, STREAMS.studentNoise);
   }
@@ -171,26 +174,28 @@ export class Distiller {
       const draw = index * online.updates + k;
       await this.#feed(this.#onlineStep, this.#onlineNoise, draw, 0);
       fillTimes(this.#times(this.#onlineStep), online.density, seed, STREAMS.onlineTime, draw);
-      this.#onlineStep.prepare(online.learningRate * factor);
-      await this.#pacer.run(this.#onlineStep.program, () => this.#onlineNoise.fill(draw + 1));
-      onlineMeters = this.#onlineStep.finish();
-      if (!isFiniteRun(onlineMeters))
-        return { metrics: {}, problem: 'the loss of the online flow' };
+      const { loss } = await this.#onlineStep.run(this.#pacer, () =>
+        this.#onlineNoise.fill(draw + 1),
+      );
+      const norm = await this.#online.update(online.learningRate * factor, this.#pacer);
+      if (!Number.isFinite(norm))
+        return { metrics: {}, problem: 'the gradient of the online flow' };
+      onlineMeters = { 'loss/online': loss!, 'norm/online': norm };
     }
     await this.#feed(this.#studentStep, this.#studentNoise, index, 1);
     fillTimes(this.#times(this.#studentStep), density, seed, STREAMS.studentTime, index);
     const lr = this.#job.learningRate * factor;
-    this.#studentStep.prepare(lr);
-    await this.#pacer.run(this.#studentStep.program, () => this.#studentNoise.fill(index + 1));
-    const meters = this.#studentStep.finish();
-    if (!isFiniteRun(meters)) return { metrics: {}, problem: "the student's loss" };
+    const { loss, distance } = await this.#studentStep.run(this.#pacer, () =>
+      this.#studentNoise.fill(index + 1),
+    );
+    const norm = await this.#student.update(lr, this.#pacer);
+    if (!Number.isFinite(norm)) return { metrics: {}, problem: "the student's gradient" };
     return {
       metrics: {
-        'loss/online': onlineMeters['loss']!,
-        'loss/student': meters['loss']!,
-        'distance/student': meters['distance']!,
-        'norm/online': onlineMeters['norm']!,
-        'norm/student': meters['norm']!,
+        ...onlineMeters,
+        'loss/student': loss!,
+        'distance/student': distance!,
+        'norm/student': norm,
         'rate/student': lr,
       },
     };
@@ -227,13 +232,15 @@ export class Distiller {
   dispose(): void {
     this.#onlineStep.dispose();
     this.#studentStep.dispose();
+    this.#online.dispose();
+    this.#student.dispose();
   }
 
-  #times(step: TrainStep): Float32Array {
+  #times(step: GradientStep): Float32Array {
     return step.feed('t') as Float32Array;
   }
 
-  async #feed(step: TrainStep, noise: NoisePair, draw: number, parity: number): Promise<void> {
+  async #feed(step: GradientStep, noise: NoisePair, draw: number, parity: number): Promise<void> {
     await noise.fill(draw);
     (step.feed('z') as Float32Array).set(noise.latent);
     (step.feed('x1') as Float32Array).set(noise.noise);

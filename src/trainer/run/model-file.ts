@@ -40,7 +40,8 @@ export async function saveModel(
   await writeSafetensors(path, tensors, metadata(model.info));
   const sha256 = await sha256OfFile(path);
   const card = modelCard(model.info, { parameters: list.size, bytes, sha256 });
-  await atomicWrite(path.replace(/\.safetensors$/, '') + '.md', [new TextEncoder().encode(card)]);
+  const cardPath = path.replace(/(\.safetensors)?$/, '.md');
+  await atomicWrite(cardPath, [new TextEncoder().encode(card)]);
   return { sha256, bytes };
 }
 

@@ -12,31 +12,18 @@ export class Pacer {
   readonly #times = new WeakMap<Program, number>();
   #lastTurn = performance.now();
 
-  /** Runs a program once, on this thread when its last run was short. `meanwhile` works beside a long one. */
-  async run(program: Program, meanwhile?: () => Promise<void>): Promise<void> {
+  /** Runs a program once, on this thread when its last run was short. */
+  async run(program: Program): Promise<void> {
     const started = performance.now();
-    const last = this.#times.get(program) ?? Number.POSITIVE_INFINITY;
-    if (last < SYNC_BELOW_MS) {
-      program.runSync();
-      this.#times.set(program, performance.now() - started);
-      await meanwhile?.();
-      if (performance.now() - this.#lastTurn > TURN_MS) await this.turn();
-      return;
+    const isShort = (this.#times.get(program) ?? Number.POSITIVE_INFINITY) < SYNC_BELOW_MS;
+    if (isShort) program.runSync();
+    else await program.run();
+    const ended = performance.now();
+    this.#times.set(program, ended - started);
+    if (!isShort) this.#lastTurn = ended;
+    else if (ended - this.#lastTurn > TURN_MS) {
+      await setImmediate();
+      this.#lastTurn = performance.now();
     }
-    const running = program.run();
-    // Let the run start before this thread begins to work beside it.
-    try {
-      await meanwhile?.();
-    } finally {
-      await running;
-    }
-    this.#times.set(program, performance.now() - started);
-    this.#lastTurn = performance.now();
-  }
-
-  /** Lets the event loop turn once. */
-  async turn(): Promise<void> {
-    await setImmediate();
-    this.#lastTurn = performance.now();
   }
 }

@@ -14,13 +14,13 @@ import { STREAMS } from '../random/streams.ts';
 import { engine } from '../runtime/engine.ts';
 import { sameShape } from '../tensor.ts';
 import type { TrainEvent } from './events.ts';
+import { GradientStep, TRAINED } from './gradient-step.ts';
 import { setLabels } from './labels.ts';
 import { Learner } from './learner.ts';
 import type { FlowModel } from './model.ts';
 import { diverged, type Outcome } from './outcome.ts';
 import { Pacer } from './pacer.ts';
 import { Progress } from './progress.ts';
-import { isFiniteRun, TRAINED, TrainStep } from './train-step.ts';
 
 export interface TeacherJob {
   readonly dataset: Dataset;
@@ -65,7 +65,7 @@ export async function* trainTeacher(
   }
   engine(job.threads === undefined ? {} : { threads: job.threads });
   const list = parameterList(network);
-  const learner = new Learner(list, initialise(list, seed), {
+  const learner = new Learner('teacher', list, initialise(list, seed), {
     beta1: 0.9,
     beta2: 0.999,
     epsilon: 1e-8,
@@ -73,17 +73,17 @@ export async function* trainTeacher(
     ema: true,
     emaDecay: job.emaDecay,
   });
-  const step = new TrainStep({
-    name: 'teacher step',
+  const step = new GradientStep({
+    name: 'teacher gradient',
     network,
-    list,
+    batch,
     learner,
     frozen: {},
     feeds: {
-      x0: { shape: [batch, ...shape] },
-      x1: { shape: [batch, ...shape] },
-      t: { shape: [batch] },
-      ...(classCount(network) > 0 ? { labels: { shape: [batch], dtype: 'int64' as const } } : {}),
+      x0: { shape },
+      x1: { shape },
+      t: { shape: [] },
+      ...(classCount(network) > 0 ? { labels: { shape: [], dtype: 'int64' as const } } : {}),
     },
     build: (field, { x0, x1, t }) => {
       const { xt, c } = linearPath(x0!, x1!, t!);
@@ -114,12 +114,11 @@ export async function* trainTeacher(
         );
       }
       const lr = learningRate(job.learningRate, job.schedule, job.warmup, i, steps);
-      step.prepare(lr);
-      await pacer.run(step.program, () =>
+      const meters = await step.run(pacer, () =>
         fillNormalAsync(noise, seed, STREAMS.teacherNoise, i + 1),
       );
-      const meters = step.finish();
-      if (!isFiniteRun(meters)) {
+      const norm = await learner.update(lr, pacer);
+      if (!Number.isFinite(norm)) {
         outcome = diverged('the loss', i + 1);
         break;
       }
@@ -129,7 +128,7 @@ export async function* trainTeacher(
         steps,
         metrics: {
           'loss/teacher': meters['loss']!,
-          'norm/teacher': meters['norm']!,
+          'norm/teacher': norm,
           'rate/teacher': lr,
           'time/step_ms': stepMs,
         },
@@ -139,6 +138,7 @@ export async function* trainTeacher(
     }
   } finally {
     step.dispose();
+    learner.dispose();
   }
   return {
     outcome,

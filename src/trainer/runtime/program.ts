@@ -16,9 +16,10 @@ const DISABLED_OPTIMISERS = 'SkipLayerNormFusion';
 export interface ProgramOptions {
   /** Shown in errors. */
   readonly name: string;
-  /** Prefix of the profile that ONNX Runtime writes when the program is disposed of. */
-  readonly profile?: string;
 }
+
+/** When set, each program writes ONNX Runtime's profile (a JSON trace) to PREFIX-NAME_DATE.json as it is disposed of. */
+const PROFILE_PREFIX = process.env['FLOWSTEP_PROFILE'];
 
 export class Program {
   readonly name: string;
@@ -28,7 +29,6 @@ export class Program {
   readonly #runOptions: Pointer;
   readonly #graph: Graph;
   readonly #bound = new Map<string, BoundTensor>();
-  readonly #profiled: boolean;
   #running = false;
   #disposed = false;
 
@@ -36,7 +36,6 @@ export class Program {
     this.name = options.name;
     this.#engine = on;
     this.#graph = graph;
-    this.#profiled = options.profile !== undefined;
     const { api } = on;
     const session = api.create('CreateSessionOptions');
     try {
@@ -46,7 +45,9 @@ export class Program {
         api.call('AddSessionConfigEntry', session, key, value);
       entry('session.use_env_allocators', '1');
       entry('optimization.disable_specified_optimizers', DISABLED_OPTIMISERS);
-      if (options.profile) api.call('EnableProfiling', session, options.profile);
+      if (PROFILE_PREFIX) {
+        api.call('EnableProfiling', session, `${PROFILE_PREFIX}-${this.name.replaceAll(' ', '-')}`);
+      }
       if (on.library.provider) {
         api.call('SessionOptionsAppendExecutionProvider', session, on.library.provider, [], [], 0);
       }
@@ -107,7 +108,7 @@ export class Program {
     if (this.#running) throw new FlowstepError('INTERNAL', `internal: ${this.name} is running`);
     this.#disposed = true;
     const { api } = this.#engine;
-    if (this.#profiled) {
+    if (PROFILE_PREFIX) {
       const allocator = api.create('GetAllocatorWithDefaultOptions');
       api.create('SessionEndProfiling', this.#session, allocator);
     }

@@ -1,0 +1,25 @@
+/** @file Who draws random numbers: each purpose has a stream of its own, so that none depends on another. */
+
+/** Stream numbers of the counter-based generator; add new ones at the end, since a changed number changes every run. */
+export const STREAMS = {
+  /** Initial weights. */
+  init: 0,
+  /** Which samples of the data set, or where on its shape. */
+  data: 1,
+  /** Noise that belongs to the data set itself. */
+  dataNoise: 2,
+  labels: 3,
+  teacherNoise: 4,
+  teacherTime: 5,
+  onlineLatent: 6,
+  onlineNoise: 7,
+  onlineTime: 8,
+  studentLatent: 9,
+  studentNoise: 10,
+  studentTime: 11,
+  /** Pictures shown while training, and samples drawn to measure. */
+  preview: 12,
+  evaluation: 13,
+} as const;
+
+export type StreamName = keyof typeof STREAMS;

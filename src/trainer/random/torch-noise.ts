@@ -1,0 +1,122 @@
+/**
+ * @file The normal numbers that PyTorch draws on a CPU, and the initial noise that ComfyUI makes of them.
+ *
+ * After pytorch aten/src/ATen/native/cpu/DistributionTemplates.h and aten/src/ATen/core/DistributionsHelper.h. Draws of
+ * fewer than 16 numbers are equal to the bit. Longer ones differ in the last bits, as they do between PyTorch's own
+ * processor paths, whose logarithms and sines are approximations.
+ */
+import { FlowstepError } from '../../errors.ts';
+import { float32, type Shape, sizeOf, type Tensor } from '../tensor.ts';
+import { Mt19937 } from './mt19937.ts';
+import { type Seed, seedWords } from './seed.ts';
+
+/** PyTorch draws fewer numbers than this one by one, more in blocks of as many. */
+const BLOCK = 16;
+const HALF = BLOCK / 2;
+
+const TWO_PI_FLOAT32 = Math.fround(2 * Math.PI);
+
+/** A torch.Generator after manual_seed(seed): draws go on where the last one ended. */
+export class TorchGenerator {
+  readonly #words: Mt19937;
+  /** Second half of a pair drawn one by one; kept for the next such draw, also across block draws. */
+  #spare: number | undefined;
+
+  /** Only the low 32 bits of the seed reach the generator; throws VALUE_OUT_OF_RANGE for what is not a seed. */
+  constructor(seed: Seed) {
+    this.#words = new Mt19937(seedWords(seed)[0]);
+  }
+
+  /** `count` standard normal numbers, as torch.randn(count, generator=...) gives them. */
+  randn(count: number): Float32Array {
+    const out = new Float32Array(count);
+    if (count < BLOCK) {
+      for (let i = 0; i < count; i++) out[i] = this.#normal();
+      return out;
+    }
+    for (let i = 0; i < count; i++) out[i] = this.#uniform24();
+    for (let start = 0; start + BLOCK <= count; start += BLOCK) transformBlock(out, start);
+    if (count % BLOCK !== 0) {
+      // The last 16 are drawn anew, over numbers that may be finished already.
+      const start = count - BLOCK;
+      for (let i = start; i < count; i++) out[i] = this.#uniform24();
+      transformBlock(out, start);
+    }
+    return out;
+  }
+
+  /** Box-Muller in double precision, two numbers at a time. */
+  #normal(): number {
+    if (this.#spare !== undefined) {
+      const spare = this.#spare;
+      this.#spare = undefined;
+      return spare;
+    }
+    const angle = 2 * Math.PI * this.#uniform53();
+    const radius = Math.sqrt(-2 * Math.log1p(-this.#uniform53()));
+    this.#spare = radius * Math.sin(angle);
+    return radius * Math.cos(angle);
+  }
+
+  #uniform24(): number {
+    return (this.#words.next() & 0xffffff) * 2 ** -24;
+  }
+
+  /** The low 53 bits of a 64-bit number, whose high word is drawn first. */
+  #uniform53(): number {
+    const high = this.#words.next() & 0x1fffff;
+    return (high * 2 ** 32 + this.#words.next()) * 2 ** -53;
+  }
+}
+
+/**
+ * ComfyUI's prepare_noise for a latent of `shape` [N, ...]: float32 of that shape. With `indices`, one for each item
+ * (a latent's batch_index), item i is draw number indices[i] of single items; without them the batch is one draw.
+ */
+export function prepareNoise(
+  shape: Shape,
+  seed: Seed,
+  indices?: readonly number[],
+): Tensor<'float32'> {
+  const generator = new TorchGenerator(seed);
+  if (indices === undefined) return float32(generator.randn(sizeOf(shape)), shape);
+  checkIndices(shape, indices);
+  const itemSize = sizeOf(shape.slice(1));
+  const out = new Float32Array(indices.length * itemSize);
+  const last = Math.max(-1, ...indices);
+  for (let draw = 0; draw <= last; draw++) {
+    const item = generator.randn(itemSize);
+    for (const [i, index] of indices.entries()) {
+      if (index === draw) out.set(item, i * itemSize);
+    }
+  }
+  return float32(out, shape);
+}
+
+function checkIndices(shape: Shape, indices: readonly number[]): void {
+  if (indices.length !== shape[0]) {
+    throw new FlowstepError(
+      'SHAPE_MISMATCH',
+      `${indices.length} noise indices for a latent of shape [${shape.join(', ')}]`,
+    );
+  }
+  const wrong = indices.find((index) => !Number.isSafeInteger(index) || index < 0);
+  if (wrong !== undefined) {
+    throw new FlowstepError(
+      'VALUE_OUT_OF_RANGE',
+      `noise index ${wrong} is not a whole number from 0 up`,
+    );
+  }
+}
+
+/** Box-Muller on 16 uniform numbers: those of the first half give radii, those of the second angles. */
+function transformBlock(values: Float32Array, start: number): void {
+  // Rounded to float32 wherever PyTorch's vector code holds a float32.
+  for (let j = start; j < start + HALF; j++) {
+    const log = Math.fround(Math.log(1 - values[j]!));
+    const radius = Math.fround(Math.sqrt(-2 * log));
+    const angle = Math.fround(TWO_PI_FLOAT32 * values[j + HALF]!);
+    values[j] = radius * Math.fround(Math.cos(angle));
+    values[j + HALF] = radius * Math.fround(Math.sin(angle));
+  }
+}

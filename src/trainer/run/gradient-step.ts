@@ -1,0 +1,164 @@
+/**
+ * @file The gradient of a loss as a program: forward and backward in one graph.
+ *
+ * A batch is worked off in micro-batches whose activations fit in the processor's cache, which is
+ * faster and takes a fraction of the memory; their gradients are summed in place in the learner's
+ * flat gradient vector.
+ */
+import { gradients, sumOf } from '../autodiff/gradients.ts';
+import { filled, Graph, type Value } from '../graph/graph.ts';
+import { assertInPlaceSafe } from '../graph/in-place.ts';
+import { mul } from '../graph/ops.ts';
+import type { NetworkConfig } from '../nn/config.ts';
+import { activationsPerSample, velocity } from '../nn/network.ts';
+import { bindParameters, ParameterScope, type ParameterSpec, views } from '../nn/parameters.ts';
+import { Program } from '../runtime/program.ts';
+import { type DType, float32, type Shape, sizeOf, type Tensor } from '../tensor.ts';
+import type { Learner } from './learner.ts';
+import type { Pacer } from './pacer.ts';
+
+/** A network as a function of values, its parameters held by the graph. */
+export type Field = (x: Value, t: Value) => Value;
+
+export interface FeedSpec {
+  /** Shape of one sample's part: the fed tensor is [batch, ...shape]. */
+  readonly shape: Shape;
+  readonly dtype?: DType;
+}
+
+export interface StepDefinition {
+  readonly name: string;
+  readonly network: NetworkConfig;
+  readonly batch: number;
+  readonly learner: Learner;
+  /** Networks that are read only, by prefix: their flat weights. */
+  readonly frozen: Readonly<Record<string, Float32Array>>;
+  /** Tensors that are fed anew at every step. */
+  readonly feeds: Readonly<Record<string, FeedSpec>>;
+  /** Builds the loss, a mean over samples, and what else is reported; `field(TRAINED)` is the network that learns. */
+  build(
+    field: (prefix: string) => Field,
+    feeds: Readonly<Record<string, Value>>,
+  ): { readonly loss: Value; readonly meters?: Readonly<Record<string, Value>> };
+}
+
+export const TRAINED = 'trained';
+
+const gradientInput = ({ name }: ParameterSpec) => `gradient/${name}`;
+const gradientOutput = ({ name }: ParameterSpec) => `gradient/${name}'`;
+
+/** Elements of the widest activation of a micro-batch: 4 MiB. */
+const MICRO_BATCH_ELEMENTS = 1 << 20;
+
+/** The largest divisor of `batch` whose activations fit in cache. */
+export function microBatch(network: NetworkConfig, batch: number): number {
+  const most = Math.max(1, Math.floor(MICRO_BATCH_ELEMENTS / activationsPerSample(network)));
+  for (let size = Math.min(batch, most); size > 1; size--) if (batch % size === 0) return size;
+  return 1;
+}
+
+export class GradientStep {
+  readonly #program: Program;
+  readonly #learner: Learner;
+  /** Micro-batches in a batch. */
+  readonly #parts: number;
+  /** Whole batches, written by the caller. */
+  readonly #feeds = new Map<string, Tensor>();
+  /** The part that the program reads. */
+  readonly #bound = new Map<string, Tensor>();
+  readonly #meters = new Map<string, Float32Array>();
+
+  constructor(definition: StepDefinition) {
+    const { name, network, batch, learner, frozen } = definition;
+    this.#learner = learner;
+    const micro = microBatch(network, batch);
+    this.#parts = batch / micro;
+
+    const graph = new Graph();
+    const feeds: Record<string, Value> = {};
+    for (const [feed, { shape, dtype = 'float32' }] of Object.entries(definition.feeds)) {
+      feeds[feed] = graph.input(feed, [micro, ...shape], dtype);
+      this.#feeds.set(feed, zeros(dtype, [batch, ...shape]));
+      this.#bound.set(feed, zeros(dtype, [micro, ...shape]));
+    }
+    const field =
+      (prefix: string): Field =>
+      (x, t) =>
+        velocity(new ParameterScope(graph, prefix), network, x, t, feeds['labels']);
+    const { loss, meters = {} } = definition.build(field, feeds);
+    for (const [meter, value] of Object.entries({ loss, ...meters })) {
+      graph.output(meter, value);
+      this.#meters.set(meter, new Float32Array(1));
+    }
+    this.#outputGradients(graph, loss);
+
+    this.#program = new Program(graph, { name });
+    for (const [feed, tensor] of this.#bound) this.#program.bindInput(feed, tensor);
+    for (const [meter, data] of this.#meters) this.#program.bindOutput(meter, float32(data, []));
+    const { list, gradient, weights } = learner;
+    for (const spec of list.specs) {
+      const view = views(list, gradient).get(spec.name)!;
+      if (this.#parts > 1) this.#program.bindInput(gradientInput(spec), view);
+      this.#program.bindOutput(gradientOutput(spec), view);
+    }
+    bindParameters(this.#program, graph, TRAINED, list, weights);
+    for (const [prefix, flat] of Object.entries(frozen)) {
+      bindParameters(this.#program, graph, prefix, list, flat);
+    }
+  }
+
+  /** The memory of a fed tensor [batch, ...shape]; written before `run`. */
+  feed(name: string): Tensor['data'] {
+    return this.#feeds.get(name)!.data;
+  }
+
+  /** Leaves the gradient in the learner and returns the meters, means over the batch. `meanwhile` works beside it. */
+  async run(pacer: Pacer, meanwhile: () => Promise<void>): Promise<Record<string, number>> {
+    const sums = new Map([...this.#meters.keys()].map((name) => [name, 0]));
+    const parts = async () => {
+      if (this.#parts > 1) this.#learner.gradient.fill(0);
+      for (let part = 0; part < this.#parts; part++) {
+        this.#load(part);
+        await pacer.run(this.#program);
+        for (const [name, data] of this.#meters) sums.set(name, sums.get(name)! + data[0]!);
+      }
+    };
+    await Promise.all([parts(), meanwhile()]);
+    return Object.fromEntries([...sums].map(([name, sum]) => [name, sum / this.#parts]));
+  }
+
+  dispose(): void {
+    this.#program.dispose();
+  }
+
+  #outputGradients(graph: Graph, loss: Value): void {
+    const { specs } = this.#learner.list;
+    const parameters = specs.map((spec) => graph.inputs.get(`${TRAINED}/${spec.name}`)!);
+    const mean = this.#parts === 1 ? loss : mul(loss, 1 / this.#parts);
+    for (const [i, gradient] of gradients(mean, parameters).entries()) {
+      const spec = specs[i]!;
+      const sum =
+        this.#parts === 1
+          ? gradient
+          : sumOf(graph.input(gradientInput(spec), spec.shape), gradient);
+      graph.output(gradientOutput(spec), sum);
+    }
+    assertInPlaceSafe(
+      graph,
+      specs.map((spec) => ({ output: gradientOutput(spec), inputs: [gradientInput(spec)] })),
+    );
+  }
+
+  #load(part: number): void {
+    for (const [name, { data, dtype }] of this.#bound) {
+      const whole = this.#feeds.get(name)!.data;
+      const rows = whole.subarray(part * data.length, (part + 1) * data.length);
+      if (dtype === 'int64') (data as BigInt64Array).set(rows as BigInt64Array);
+      else (data as Float32Array).set(rows as Float32Array);
+    }
+  }
+}
+
+function zeros(dtype: DType, shape: Shape): Tensor {
+  return { dtype, shape, data: filled(dtype, sizeOf(shape), 0) };
+}
