@@ -2,7 +2,14 @@
 import { bug } from '../../errors.ts';
 import type { Tensor } from '../tensor.ts';
 import type { Graph, OperatorNode, Value } from './graph.ts';
-import { ATTRIBUTE_TYPES, ELEMENT_TYPES, IR_VERSION, ModelProto, OPSET } from './onnx-format.ts';
+import {
+  ATTRIBUTE_TYPES,
+  ELEMENT_TYPES,
+  IR_VERSION,
+  MICROSOFT_DOMAIN,
+  ModelProto,
+  OPSET,
+} from './onnx-format.ts';
 import { operatorRow } from './operators.ts';
 
 /** The bytes of an `.onnx` file; nodes that no output needs are left out. */
@@ -54,7 +61,7 @@ class Writer {
       producerName: 'flowstep',
       opsetImport: [
         { domain: '', version: OPSET },
-        { domain: 'com.microsoft', version: 1 },
+        { domain: MICROSOFT_DOMAIN, version: 1 },
       ],
       metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
       graph: {

@@ -21,7 +21,9 @@ message StringStringEntryProto { string key = 1; string value = 2; }
 message GraphProto {
   repeated NodeProto node = 1; string name = 2; repeated TensorProto initializer = 5;
   repeated ValueInfoProto input = 11; repeated ValueInfoProto output = 12;
+  repeated SparseTensorProto sparse_initializer = 15;
 }
+message SparseTensorProto { TensorProto values = 1; }
 message TensorProto {
   repeated int64 dims = 1; int32 data_type = 2; repeated float float_data = 4; repeated int32 int32_data = 5;
   repeated int64 int64_data = 7; string name = 8; bytes raw_data = 9; repeated double double_data = 10;
@@ -63,6 +65,9 @@ export const ATTRIBUTE_TYPES = {
   floats: 6,
   ints: 7,
 } as const;
+
+/** The domain of ONNX Runtime's own operators. */
+export const MICROSOFT_DOMAIN = 'com.microsoft';
 
 /** Newest operator set per device; 21 is the newest that every provider has kernels for. */
 export const OPSET = 21;

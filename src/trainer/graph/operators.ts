@@ -8,6 +8,7 @@
  */
 import type { DType, Shape } from '../tensor.ts';
 import { sameShape, sizeOf } from '../tensor.ts';
+import { MICROSOFT_DOMAIN } from './onnx-format.ts';
 import { broadcast, formatShape, normalAxis, shapeError, type TensorType } from './shapes.ts';
 
 interface AttributeTypes {
@@ -174,7 +175,7 @@ export const OPERATORS = {
   }),
   /** alpha op(A) op(B) on the last two axes, batched; ONNX Runtime's own operator. */
   FusedMatMul: row({
-    domain: 'com.microsoft',
+    domain: MICROSOFT_DOMAIN,
     attributes: {
       transA: { kind: 'int', default: 0 },
       transB: { kind: 'int', default: 0 },
@@ -229,7 +230,8 @@ export const OPERATORS = {
     infer: ([x], { shape }) => {
       const known = sizeOf(shape.filter((d) => d !== -1));
       const target = shape.map((d) => (d === -1 ? sizeOf(x!.shape) / known : d));
-      if (sizeOf(target) !== sizeOf(x!.shape) || target.some((d) => !Number.isInteger(d))) {
+      const isSize = (d: number) => Number.isInteger(d) && d >= 0;
+      if (sizeOf(target) !== sizeOf(x!.shape) || !target.every(isSize)) {
         throw shapeError('Reshape', `${formatShape(x!.shape)} does not fill ${formatShape(shape)}`);
       }
       return [{ dtype: x!.dtype, shape: target }];
@@ -238,7 +240,10 @@ export const OPERATORS = {
   Expand: row({
     attributes: { shape: { kind: 'ints', input: 1 } },
     arity: [1, 1],
-    infer: ([x], { shape }) => [{ dtype: x!.dtype, shape: broadcast('Expand', x!.shape, shape) }],
+    infer: ([x], { shape }) => {
+      if (shape.some((d) => d < 0)) throw shapeError('Expand', `to ${formatShape(shape)}`);
+      return [{ dtype: x!.dtype, shape: broadcast('Expand', x!.shape, shape) }];
+    },
   }),
   Transpose: row({
     attributes: { perm: { kind: 'ints' } },
@@ -294,7 +299,7 @@ export const OPERATORS = {
     arity: [1, 1],
     infer: ([x], { axis, split }) => {
       const at = normalAxis('Split', axis, x!.shape.length);
-      if (split.reduce((a, b) => a + b, 0) !== x!.shape[at]) {
+      if (split.some((n) => n < 0) || split.reduce((a, b) => a + b, 0) !== x!.shape[at]) {
         throw shapeError('Split', `${formatShape(split)} does not add up to ${x!.shape[at]}`);
       }
       return split.map((n) => ({ dtype: x!.dtype, shape: x!.shape.with(at, n) }));

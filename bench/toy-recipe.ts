@@ -1,0 +1,33 @@
+/** @file The recipe for the 2-D sets: what verify:toy runs, and what workflows/fgm-2d.json shortens. */
+import { NetworkConfigSchema } from '../src/trainer/nn/config.ts';
+import type { DistillJob } from '../src/trainer/run/distill.ts';
+import type { TeacherJob } from '../src/trainer/run/train-teacher.ts';
+
+export const TOY_TEACHER: Omit<TeacherJob, 'dataset' | 'seed'> = {
+  network: NetworkConfigSchema.parse({ kind: 'mlp', dim: 2, width: 128, layers: 3 }),
+  steps: 8000,
+  batch: 512,
+  learningRate: 1e-3,
+  warmup: 100,
+  schedule: 'linear',
+  emaDecay: 0.999,
+  clipNorm: 0,
+  density: { kind: 'uniform', min: 0, max: 1 },
+};
+
+const density = { kind: 'uniform', min: 0.02, max: 0.98 } as const;
+
+export const TOY_DISTILL: Omit<DistillJob, 'teacher' | 'seed'> = {
+  online: { init: 'teacher', updates: 5, learningRate: 1e-3, density },
+  steps: 6000,
+  batch: 512,
+  learningRate: 2e-4,
+  warmup: 0,
+  schedule: 'linear',
+  lambda1: 1,
+  tStar: 0.97,
+  cIn: 0.97,
+  emaDecay: 0.999,
+  clipNorm: 0,
+  density,
+};

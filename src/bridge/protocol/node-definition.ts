@@ -1,0 +1,51 @@
+/** @file A node as it travels: what any host of a graph must know to show it, wire it and check its inputs. */
+import { z } from 'zod';
+
+/** Types that a host edits in a widget; every other type name only comes through a link. */
+export const WIDGET_TYPES = ['INT', 'FLOAT', 'STRING', 'BOOLEAN', 'COMBO'] as const;
+
+const ConstantSchema = z.union([z.string(), z.number(), z.boolean()]);
+
+export const InputDefinitionSchema = z.strictObject({
+  name: z.string().min(1),
+  /** A widget type, or the name of the type that a link must carry (IMAGE, FLOW_MODEL...). */
+  type: z.string().min(1),
+  /** False when the node runs without it: it has a default, or is optional. */
+  required: z.boolean(),
+  tooltip: z.string().min(1),
+  default: ConstantSchema.optional(),
+  min: z.number().optional(),
+  max: z.number().optional(),
+  step: z.number().positive().optional(),
+  options: z.array(z.string()).min(1).optional(),
+  /** True for seeds: ComfyUI's front end puts a "control after generate" widget behind the value. */
+  controlAfterGenerate: z.boolean().optional(),
+});
+
+export const OutputDefinitionSchema = z.strictObject({
+  name: z.string().min(1),
+  type: z.string().min(1),
+  tooltip: z.string().min(1),
+});
+
+export const NodeDefinitionSchema = z.strictObject({
+  id: z.string().min(1),
+  displayName: z.string().min(1),
+  category: z.string().min(1),
+  description: z.string().min(1),
+  /** In the order in which a host shows them: required ones first, as ComfyUI orders widgets so. */
+  inputs: z.array(InputDefinitionSchema),
+  /** In slot order. */
+  outputs: z.array(OutputDefinitionSchema),
+  /** True when the node is a reason to run a graph (it writes something). */
+  outputNode: z.boolean(),
+});
+
+export type InputDefinition = z.infer<typeof InputDefinitionSchema>;
+export type OutputDefinition = z.infer<typeof OutputDefinitionSchema>;
+export type NodeDefinition = z.infer<typeof NodeDefinitionSchema>;
+
+/** True when a host shows a widget for the type; false when only a link can give the value. */
+export function isWidgetType(type: string): boolean {
+  return (WIDGET_TYPES as readonly string[]).includes(type);
+}

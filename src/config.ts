@@ -1,0 +1,46 @@
+/** @file Where Flowstep reads and writes: from the environment, overridden by the command line. */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { FlowstepError } from './errors.ts';
+import type { Roots } from './nodes/node-context.ts';
+
+const FolderSchema = z.string().min(1).optional();
+
+/** The environment variables that Flowstep reads. */
+const EnvironmentSchema = z.object({
+  FLOWSTEP_MODELS: FolderSchema,
+  FLOWSTEP_OUTPUT: FolderSchema,
+  FLOWSTEP_DATA: FolderSchema,
+});
+
+export interface ConfigOverrides {
+  /** Folder for everything that is written, instead of FLOWSTEP_OUTPUT or ./output. */
+  readonly output?: string | undefined;
+}
+
+/** The folders to use, as absolute paths. */
+export function readRoots(
+  environment: Readonly<Record<string, string | undefined>>,
+  overrides: ConfigOverrides = {},
+): Roots {
+  const parsed = EnvironmentSchema.safeParse(environment);
+  if (!parsed.success) {
+    const names = parsed.error.issues.map((issue) => issue.path.join('.')).join(', ');
+    throw new FlowstepError('USAGE', `${names} must not be empty`, {
+      hint: 'Set it to a folder, or unset it.',
+    });
+  }
+  const env = parsed.data;
+  return {
+    models: resolve(env.FLOWSTEP_MODELS ?? defaultModels()),
+    output: resolve(overrides.output ?? env.FLOWSTEP_OUTPUT ?? 'output'),
+    data: resolve(env.FLOWSTEP_DATA ?? 'data'),
+  };
+}
+
+/** ./models, or the models that come with the package. */
+function defaultModels(): string {
+  return existsSync('models') ? 'models' : fileURLToPath(new URL('../models', import.meta.url));
+}

@@ -1,0 +1,116 @@
+/** @file Inputs that several nodes share, each with its bounds and its tooltip written once. */
+import { z } from 'zod';
+import { FlowstepError } from '../errors.ts';
+import { type TimeDensity, TimeDensitySchema } from '../trainer/flow/density.ts';
+
+/** JavaScript numbers are exact up to here; a larger seed would silently become another one. */
+const MAX_SEED = Number.MAX_SAFE_INTEGER;
+
+export function seedInput(tooltip: string) {
+  return z.int().min(0).max(MAX_SEED).default(0).meta({ tooltip, controlAfterGenerate: true });
+}
+
+export function learningRateInput(value: number, tooltip: string) {
+  return z.number().min(1e-8).max(1).default(value).meta({ tooltip, step: 1e-5 });
+}
+
+/** A folder name, not a path: a workflow must not write where it likes. */
+export function runNameInput(value: string) {
+  return z
+    .string()
+    .regex(/^[\w][\w. -]{0,99}$/, {
+      error: 'must be a plain name: letters, digits, space, dot, dash, underscore; at most 100',
+    })
+    .default(value)
+    .meta({
+      tooltip:
+        'Folder below runs/ in the output folder for the weights and the statistics. ' +
+        'A name that is taken gets a number: nothing is overwritten.',
+    });
+}
+
+/** Inputs of every training loop. */
+export function trainingInputs(defaults: {
+  steps: number;
+  batch: number;
+  learningRate: number;
+  warmup: number;
+  emaDecay: number;
+}) {
+  return {
+    steps: z.int().min(1).max(100_000_000).default(defaults.steps).meta({
+      tooltip: 'Optimizer steps in all.',
+      step: 1,
+    }),
+    batch: z.int().min(1).max(65_536).default(defaults.batch).meta({
+      tooltip: 'Samples per step. Larger is steadier, slower and takes more memory.',
+      step: 1,
+    }),
+    learning_rate: learningRateInput(
+      defaults.learningRate,
+      "Adam's learning rate at its highest point.",
+    ),
+    warmup: z.int().min(0).max(1_000_000).default(defaults.warmup).meta({
+      tooltip: 'Steps over which the learning rate rises from 0.',
+      step: 1,
+    }),
+    schedule: z.enum(['constant', 'linear', 'cosine']).default('constant').meta({
+      tooltip:
+        'How the learning rate goes on after the warm-up: stays, or falls to 0 at the last step.',
+    }),
+    ema_decay: z.number().min(0).max(0.99999).default(defaults.emaDecay).meta({
+      tooltip: 'The saved weights are a moving average over steps; 0 saves the last step as it is.',
+      step: 0.0001,
+    }),
+    clip_norm: z.number().min(0).max(1e6).default(0).meta({
+      tooltip: 'Longest gradient that is not shortened; 0 shortens none.',
+      step: 0.1,
+    }),
+  };
+}
+
+/** Inputs that say at which times t (0 = data, 1 = noise) a velocity is learned. */
+export const densityInputs = {
+  density: z.enum(['uniform', 'logit-normal']).default('uniform').meta({
+    tooltip: 'How training times are drawn: evenly, or mostly in the middle as SD3 does.',
+  }),
+  t_min: z.number().min(0).max(1).default(0.02).meta({
+    tooltip: 'Least training time; 0 is data.',
+    step: 0.01,
+  }),
+  t_max: z.number().min(0).max(1).default(0.98).meta({
+    tooltip: 'Greatest training time; 1 is noise.',
+    step: 0.01,
+  }),
+  logit_mean: z.number().min(-10).max(10).default(0).meta({
+    tooltip: 'Centre of the logit-normal density: above 0 leans to noise, below 0 to data.',
+    step: 0.1,
+  }),
+  logit_std: z.number().min(0.01).max(10).default(1).meta({
+    tooltip: 'Width of the logit-normal density.',
+    step: 0.1,
+  }),
+};
+
+interface DensityValues {
+  density: 'uniform' | 'logit-normal';
+  t_min: number;
+  t_max: number;
+  logit_mean: number;
+  logit_std: number;
+}
+
+/** The density that the inputs describe. */
+export function readDensity(inputs: DensityValues): TimeDensity {
+  const range = { min: inputs.t_min, max: inputs.t_max };
+  const density: TimeDensity =
+    inputs.density === 'uniform'
+      ? { kind: 'uniform', ...range }
+      : { kind: 'logit-normal', mean: inputs.logit_mean, std: inputs.logit_std, ...range };
+  if (TimeDensitySchema.safeParse(density).success) return density;
+  throw new FlowstepError(
+    'VALUE_OUT_OF_RANGE',
+    `training times cannot go from ${range.min} to ${range.max}`,
+    { field: 't_min', hint: 't_min must be below t_max.' },
+  );
+}

@@ -1,0 +1,73 @@
+/** @file One declaration per node: its definition, its types and its checks all come from the zod schema. */
+import type { z } from 'zod';
+import type { NodeDefinition } from '../bridge/protocol/node-definition.ts';
+import { FlowstepError } from '../errors.ts';
+import { checkInputs } from './check-inputs.ts';
+import { deriveInputs, deriveOutputs } from './derive-definition.ts';
+import type { NodeContext } from './node-context.ts';
+
+/** What running a node gave. */
+export interface NodeResult<Outputs = Readonly<Record<string, unknown>>> {
+  /** By output name; an output may be left out with the reason in `blocked`. */
+  readonly outputs: Outputs;
+  /** Why an output that is not there is not there, by output name. */
+  readonly blocked?: { readonly [Name in keyof Outputs]?: string };
+  /** Files written, relative to the output folder, with forward slashes. */
+  readonly files?: readonly string[];
+}
+
+/** A node as hosts see it, its input and output types erased. */
+export interface FlowNode {
+  readonly definition: NodeDefinition;
+  readonly inputs: z.ZodObject;
+  /** Checks `values` against the schema, fills in defaults, then executes. */
+  run(values: Readonly<Record<string, unknown>>, context: NodeContext): Promise<NodeResult>;
+}
+
+type OutputShape = Readonly<Record<string, z.ZodType>>;
+
+/** Values by output name; only those whose schema is optional may be missing. */
+type OutputValues<Shape extends OutputShape> = z.infer<z.ZodObject<Shape>>;
+
+interface NodeDeclaration<Inputs extends z.ZodObject, Outputs extends OutputShape> {
+  /** Unique and stable: saved workflows refer to it. */
+  readonly id: string;
+  readonly displayName: string;
+  readonly category: string;
+  readonly description: string;
+  /** Every field carries `.meta({ tooltip })`; see derive-definition.ts for the other keys. */
+  readonly inputs: Inputs;
+  /** In slot order. */
+  readonly outputs: Outputs;
+  readonly outputNode?: boolean;
+  execute(
+    inputs: z.output<Inputs>,
+    context: NodeContext,
+  ): Promise<NodeResult<OutputValues<Outputs>>>;
+}
+
+/** Makes a node of its declaration; throws a bug when a schema cannot be shown as node inputs. */
+export function defineNode<Inputs extends z.ZodObject, Outputs extends OutputShape>(
+  node: NodeDeclaration<Inputs, Outputs>,
+): FlowNode {
+  return {
+    definition: {
+      id: node.id,
+      displayName: node.displayName,
+      category: node.category,
+      description: node.description,
+      inputs: deriveInputs(node.id, node.inputs),
+      outputs: deriveOutputs(node.id, node.outputs),
+      outputNode: node.outputNode ?? false,
+    },
+    inputs: node.inputs,
+    async run(values, context) {
+      const issues = checkInputs(node.inputs, values);
+      if (issues.length > 0) {
+        const what = issues.map((i) => `${i.field}: ${i.message}`).join('; ');
+        throw new FlowstepError('WORKFLOW_INVALID', `${node.displayName}: ${what}`, { issues });
+      }
+      return node.execute(node.inputs.parse(values), context);
+    },
+  };
+}

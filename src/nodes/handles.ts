@@ -1,0 +1,92 @@
+/** @file What travels over the links of a graph: small JSON handles for models, data and runs, tensors for the rest. */
+import { z } from 'zod';
+import { POINT_SET_NAMES } from '../trainer/data/points.ts';
+import { TimeDensitySchema } from '../trainer/flow/density.ts';
+import { sizeOf, type Tensor } from '../trainer/tensor.ts';
+import { FileRefSchema } from './root-files.ts';
+
+/** Tags a schema with the type name that links carry, for derive-definition.ts. */
+function linked<Schema extends z.ZodType>(link: string, schema: Schema): Schema {
+  return schema.meta({ link });
+}
+
+const datasetFields = { type: z.literal('FLOW_DATASET'), hash: z.string() };
+
+/** A trained teacher or student on disk. */
+export const FlowModelSchema = linked(
+  'FLOW_MODEL',
+  FileRefSchema.extend({ type: z.literal('FLOW_MODEL') }),
+);
+
+/** Where a data set is, and the hash of what it held when the graph named it. */
+export const FlowDatasetSchema = linked(
+  'FLOW_DATASET',
+  z.discriminatedUnion('kind', [
+    z.strictObject({ ...datasetFields, kind: z.literal('points'), set: z.enum(POINT_SET_NAMES) }),
+    z.strictObject({
+      ...datasetFields,
+      kind: z.literal('fashion-mnist'),
+      split: z.enum(['train', 'test']),
+    }),
+    z.strictObject({
+      ...datasetFields,
+      kind: z.literal('idx'),
+      images: FileRefSchema,
+      labels: FileRefSchema.optional(),
+    }),
+  ]),
+);
+
+/** How the online flow is trained beside the student, and its weights once there are any. */
+export const OnlineFlowSchema = linked(
+  'ONLINE_FLOW',
+  z.strictObject({
+    type: z.literal('ONLINE_FLOW'),
+    /** sha256 of the teacher's file that it was made for. */
+    teacher: z.string(),
+    options: z.strictObject({
+      init: z.enum(['teacher', 'random']),
+      updates: z.int().min(1),
+      learningRate: z.number().positive(),
+      density: TimeDensitySchema,
+    }),
+    weights: FileRefSchema.optional(),
+  }),
+);
+
+/** stats.jsonl of a finished run: one event a line. */
+export const FlowReportSchema = linked(
+  'FLOW_REPORT',
+  FileRefSchema.extend({ type: z.literal('FLOW_REPORT'), title: z.string() }),
+);
+
+function isFloatTensor(value: unknown): value is Tensor<'float32'> {
+  if (typeof value !== 'object' || value === null) return false;
+  const { dtype, shape, data } = value as Partial<Tensor>;
+  return (
+    dtype === 'float32' &&
+    data instanceof Float32Array &&
+    Array.isArray(shape) &&
+    shape.every((d) => Number.isInteger(d) && d >= 0) &&
+    sizeOf(shape) === data.length
+  );
+}
+
+const FloatTensorSchema = z.custom<Tensor<'float32'>>(isFloatTensor, {
+  error: 'must be a float32 tensor',
+});
+
+/** ComfyUI's IMAGE: [B, H, W, C] in [0, 1]. */
+export const ImageSchema = linked(
+  'IMAGE',
+  FloatTensorSchema.refine((t) => t.shape.length === 4, { error: 'must have shape [B, H, W, C]' }),
+);
+
+/** ComfyUI's LATENT; keys that we do not know are kept, as its own nodes do. */
+export const LatentSchema = linked('LATENT', z.looseObject({ samples: FloatTensorSchema }));
+
+export type FlowModelHandle = z.infer<typeof FlowModelSchema>;
+export type FlowDatasetHandle = z.infer<typeof FlowDatasetSchema>;
+export type OnlineFlowHandle = z.infer<typeof OnlineFlowSchema>;
+export type FlowReportHandle = z.infer<typeof FlowReportSchema>;
+export type Latent = z.infer<typeof LatentSchema>;

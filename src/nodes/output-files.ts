@@ -1,0 +1,68 @@
+/** @file Names for files that nodes write: PREFIX_00001_.png and on, as ComfyUI numbers them. */
+import { mkdir, readdir, realpath } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { FlowstepError } from '../errors.ts';
+import { isInside } from './root-files.ts';
+
+export interface OutputFile {
+  /** Absolute. */
+  readonly file: string;
+  /** Relative to the output folder, with forward slashes. */
+  readonly path: string;
+}
+
+/** `count` new files in the output folder; `prefix` may name folders below it, which are made. */
+export async function nextOutputFiles(
+  output: string,
+  prefix: string,
+  extension: string,
+  count: number,
+): Promise<OutputFile[]> {
+  const folder = await makeFolder(output, prefix);
+  const name = basename(prefix);
+  const first = (await lastNumber(folder, name)) + 1;
+  const root = await realpath(output);
+  return Array.from({ length: count }, (_, i) => {
+    const file = join(folder, `${name}_${String(first + i).padStart(5, '0')}_.${extension}`);
+    return { file, path: relative(root, file).split(sep).join('/') };
+  });
+}
+
+async function makeFolder(output: string, prefix: string): Promise<string> {
+  const target = resolve(output, prefix);
+  const isPlain = prefix !== '' && !/[/\\]$/.test(prefix) && !prefix.includes('\0');
+  if (!isPlain || isAbsolute(prefix) || !isInside(resolve(output), target)) throw outside(prefix);
+  try {
+    await mkdir(dirname(target), { recursive: true });
+    // A link inside the output folder may lead out of it.
+    const [root, folder] = await Promise.all([realpath(output), realpath(dirname(target))]);
+    if (folder !== root && !isInside(root, folder)) throw outside(prefix);
+    return folder;
+  } catch (cause) {
+    if (cause instanceof FlowstepError) throw cause;
+    throw new FlowstepError('FILE_UNWRITABLE', `the folder ${dirname(target)} cannot be made`, {
+      file: dirname(target),
+      hint: 'Check that you may write there, or choose another output folder.',
+      cause,
+    });
+  }
+}
+
+function outside(prefix: string): FlowstepError {
+  return new FlowstepError(
+    'VALUE_OUT_OF_RANGE',
+    `${JSON.stringify(prefix)} is no file name inside the output folder`,
+    { field: 'filename_prefix', hint: 'Use a name such as "samples" or "folder/samples".' },
+  );
+}
+
+/** The greatest N of any NAME_N_ in the folder, whatever follows; 0 when there is none. */
+async function lastNumber(folder: string, name: string): Promise<number> {
+  let last = 0;
+  for (const entry of await readdir(folder)) {
+    if (!entry.startsWith(`${name}_`)) continue;
+    const number = /^(\d{1,12})_/.exec(entry.slice(name.length + 1))?.[1];
+    if (number !== undefined) last = Math.max(last, Number(number));
+  }
+  return last;
+}

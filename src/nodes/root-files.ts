@@ -1,0 +1,84 @@
+/** @file Files named relative to a configured folder and by content, and the checks when they are opened. */
+import { realpath } from 'node:fs/promises';
+import { isAbsolute, relative, resolve, sep } from 'node:path';
+import { z } from 'zod';
+import { FlowstepError } from '../errors.ts';
+import { sha256OfFile } from '../trainer/files/hash.ts';
+import type { RootName, Roots } from './node-context.ts';
+
+/** A file that any later process finds again, and notices when it has changed. */
+export const FileRefSchema = z.strictObject({
+  root: z.enum(['models', 'output', 'data']),
+  /** Relative to the root, with forward slashes. */
+  path: z.string().min(1),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
+
+export type FileRef = z.infer<typeof FileRefSchema>;
+
+/** Names the file `path` below a root; hashes it. */
+export async function nameFile(roots: Roots, root: RootName, path: string): Promise<FileRef> {
+  const file = await resolveInside(roots, root, path);
+  return { root, path: path.split(sep).join('/'), sha256: await sha256OfFile(file) };
+}
+
+/** The absolute path of a named file, after checking that it is still inside its root and unchanged. */
+export async function openFile(roots: Roots, ref: FileRef): Promise<string> {
+  const file = await resolveInside(roots, ref.root, ref.path);
+  if ((await sha256OfFile(file)) !== ref.sha256) {
+    throw new FlowstepError(
+      'FILE_FORMAT',
+      `${file} is not the file that was named: it has changed`,
+      {
+        file,
+        hint: 'Run the node that names it again.',
+      },
+    );
+  }
+  return file;
+}
+
+/**
+ * Links are followed before the check: a link inside a root that leads out of it is refused, as a
+ * workflow from somebody else must not read the rest of the disk.
+ */
+export async function resolveInside(roots: Roots, root: RootName, path: string): Promise<string> {
+  const folder = roots[root];
+  const wanted = resolve(folder, path);
+  if (
+    path === '' ||
+    path.includes('\0') ||
+    isAbsolute(path) ||
+    !isInside(resolve(folder), wanted)
+  ) {
+    throw outside(root, path);
+  }
+  try {
+    const file = await realpath(wanted);
+    if (!isInside(await realpath(folder), file)) throw outside(root, path);
+    return file;
+  } catch (cause) {
+    if (cause instanceof FlowstepError) throw cause;
+    throw new FlowstepError('FILE_NOT_FOUND', `there is no file ${wanted}`, {
+      file: wanted,
+      hint: `Paths are relative to the ${root} folder, ${resolve(folder)}.`,
+      cause,
+    });
+  }
+}
+
+/** True when `file` lies below `folder`; both absolute. */
+export function isInside(folder: string, file: string): boolean {
+  const way = relative(folder, file);
+  return way !== '' && way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way);
+}
+
+function outside(root: RootName, path: string): FlowstepError {
+  return new FlowstepError(
+    'FILE_UNREADABLE',
+    `${JSON.stringify(path)} is not inside the ${root} folder`,
+    {
+      hint: `Name a file by its path relative to the ${root} folder, without "..".`,
+    },
+  );
+}

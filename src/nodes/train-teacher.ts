@@ -1,0 +1,75 @@
+/** @file Train Flow Teacher: flow matching from data to a FLOW_MODEL. */
+import { z } from 'zod';
+import { trainTeacher } from '../trainer/run/train-teacher.ts';
+import {
+  densityInputs,
+  readDensity,
+  runNameInput,
+  seedInput,
+  trainingInputs,
+} from './common-inputs.ts';
+import { openDataset } from './datasets.ts';
+import { defineNode } from './define-node.ts';
+import { FlowDatasetSchema, FlowModelSchema, FlowReportSchema } from './handles.ts';
+import { NETWORK_PRESET_NAMES, networkFor } from './network-presets.ts';
+import { createRun, recordRun, reportOf, requireFinished, storeModel } from './training-run.ts';
+
+export const trainTeacherNode = defineNode({
+  id: 'FlowstepTrainTeacher',
+  displayName: 'Train Flow Teacher',
+  category: 'flowstep/training',
+  description: 'Trains a flow of many steps on a data set by flow matching.',
+  outputNode: true,
+  inputs: z.object({
+    dataset: FlowDatasetSchema.meta({ tooltip: 'What the flow learns to make.' }),
+    network: z.enum(NETWORK_PRESET_NAMES).default('mlp-2d').meta({
+      tooltip: 'Network to train; it must fit the shape of the data.',
+    }),
+    ...trainingInputs({
+      steps: 6000,
+      batch: 512,
+      learningRate: 1e-3,
+      warmup: 100,
+      emaDecay: 0.995,
+    }),
+    ...densityInputs,
+    seed: seedInput('Decides the first weights and every random draw of the training.'),
+    run_name: runNameInput('teacher'),
+  }),
+  outputs: {
+    model: FlowModelSchema.meta({ tooltip: 'The trained teacher.' }),
+    report: FlowReportSchema.meta({ tooltip: 'Loss and speed over the steps, for Loss Plot.' }),
+  },
+  async execute(inputs, context) {
+    const dataset = await openDataset(inputs.dataset, context);
+    const network = networkFor(inputs.network, dataset);
+    const density = readDensity(inputs);
+    const run = await createRun(context, inputs.run_name);
+    const training = trainTeacher(
+      {
+        dataset,
+        network,
+        steps: inputs.steps,
+        batch: inputs.batch,
+        learningRate: inputs.learning_rate,
+        warmup: inputs.warmup,
+        schedule: inputs.schedule,
+        emaDecay: inputs.ema_decay,
+        clipNorm: inputs.clip_norm,
+        density,
+        seed: inputs.seed,
+      },
+      context.signal,
+    );
+    const { teacher, outcome } = await recordRun(training, run, context);
+    const file = await storeModel(run, 'teacher', teacher, context);
+    requireFinished(outcome, run);
+    return {
+      outputs: {
+        model: { type: 'FLOW_MODEL' as const, ...file },
+        report: await reportOf(run, `Teacher ${run.name}`, context),
+      },
+      files: [file.path],
+    };
+  },
+});

@@ -1,0 +1,335 @@
+/** @file The nodes that compute, with networks of full width but next to no steps. */
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { allNodes } from '../../src/nodes/all-nodes.ts';
+import type { NodeContext } from '../../src/nodes/node-context.ts';
+import { loadModel } from '../../src/trainer/run/model-file.ts';
+import { float32, type Tensor } from '../../src/trainer/tensor.ts';
+import { makeContext, makeRoots, rootsIn } from './support.ts';
+
+const registry = allNodes();
+
+/** Runs a node; returns its outputs and files. */
+async function run(id: string, inputs: object, context: NodeContext) {
+  const node = registry.find(id);
+  if (!node) throw new Error(`no node ${id}`);
+  return node.run(inputs as Record<string, unknown>, context);
+}
+
+const tiny = { steps: 3, batch: 8, warmup: 0 };
+
+async function trainTeacher(context: NodeContext, inputs: object = {}) {
+  const { outputs } = await run('FlowstepDataset', { source: 'moons' }, context);
+  return run('FlowstepTrainTeacher', { dataset: outputs['dataset'], ...tiny, ...inputs }, context);
+}
+
+async function onlineFlow(teacher: unknown, context: NodeContext) {
+  const { outputs } = await run('FlowstepOnlineFlow', { teacher, updates: 2 }, context);
+  return outputs['online'];
+}
+
+describe('from data to pictures', () => {
+  let context: ReturnType<typeof makeContext>;
+  let trained: Awaited<ReturnType<typeof run>>;
+  let distilled: Awaited<ReturnType<typeof run>>;
+
+  let base: string;
+  afterAll(() => rm(base, { recursive: true, force: true }));
+
+  beforeAll(async () => {
+    base = await mkdtemp(join(tmpdir(), 'flowstep-'));
+    context = makeContext(await rootsIn(base));
+    trained = await trainTeacher(context);
+    const teacher = trained.outputs['model'];
+    const online = await onlineFlow(teacher, context);
+    distilled = await run(
+      'FlowstepDistill',
+      { teacher, online, ...tiny, c_in: 0, t_star: 0.9 },
+      context,
+    );
+  });
+
+  test('a run leaves its weights, their cards and a line of statistics per step', async () => {
+    expect(trained.files).toEqual(['runs/teacher/teacher.safetensors']);
+    expect(distilled.files).toEqual([
+      'runs/student/student.safetensors',
+      'runs/student/online.safetensors',
+    ]);
+    const folder = join(context.roots.output, 'runs/student');
+    expect((await readdir(folder)).sort()).toEqual([
+      'online.md',
+      'online.safetensors',
+      'stats.jsonl',
+      'student.md',
+      'student.safetensors',
+    ]);
+    const lines = (await readFile(join(folder, 'stats.jsonl'), 'utf8')).trim().split('\n');
+    expect(lines.map((line) => (JSON.parse(line) as { step: number }).step)).toEqual([1, 2, 3]);
+  });
+
+  test('each step is told as progress', () => {
+    expect(context.events.map((event) => `${event.step}/${event.steps}`)).toEqual([
+      '1/3',
+      '2/3',
+      '3/3',
+      '1/3',
+      '2/3',
+      '3/3',
+    ]);
+  });
+
+  test('c_in 0 stands for t*', async () => {
+    const file = join(context.roots.output, 'runs/student/student.safetensors');
+    expect((await loadModel(file)).info.student).toEqual({ tStar: 0.9, cIn: 0.9 });
+  });
+
+  test('a student gives the same points for the same seed, and a plot of them', async () => {
+    const model = distilled.outputs['student'];
+    const draw = (seed: number) =>
+      run('FlowstepOneStepSampler', { model, seed, count: 20 }, context);
+    const [first, again, other] = [await draw(1), await draw(1), await draw(2)];
+    const points = (r: typeof first) => (r.outputs['latent'] as { samples: Tensor }).samples;
+    expect(points(first).shape).toEqual([20, 2]);
+    expect(points(again).data).toEqual(points(first).data);
+    expect(points(other).data).not.toEqual(points(first).data);
+    expect((first.outputs['image'] as Tensor).shape).toMatchObject([
+      1,
+      expect.any(Number),
+      expect.any(Number),
+      3,
+    ]);
+  });
+
+  test('the size of a LATENT decides how many samples there are', async () => {
+    const latent = { samples: float32(new Float32Array(14), [7, 2]) };
+    const model = trained.outputs['model'];
+    const { outputs } = await run(
+      'FlowstepTeacherSampler',
+      { model, latent, count: 3, steps: 2 },
+      context,
+    );
+    expect(outputs['latent']).toMatchObject({ samples: { shape: [7, 2] } });
+  });
+
+  test('a saved model loads as the same model, in half the bytes too', async () => {
+    const inputs = {
+      model: distilled.outputs['student'],
+      filename_prefix: 'kept/s',
+      dtype: 'float16',
+    };
+    const saved = await run('FlowstepSaveModel', inputs, context);
+    expect(saved.outputs['path']).toBe('kept/s_00001_.safetensors');
+    const loaded = await run('FlowstepLoadModel', { file: 'kept/s_00001_.safetensors' }, context);
+    expect(loaded.outputs['model']).toMatchObject({ type: 'FLOW_MODEL', root: 'output' });
+    const { outputs } = await run(
+      'FlowstepOneStepSampler',
+      { model: loaded.outputs['model'], count: 4 },
+      context,
+    );
+    expect(outputs['latent']).toMatchObject({ samples: { shape: [4, 2] } });
+  });
+
+  test('the online flow of one run starts the next', async () => {
+    const inputs = {
+      teacher: trained.outputs['model'],
+      online: distilled.outputs['online'],
+      ...tiny,
+    };
+    const next = await run('FlowstepDistill', inputs, context);
+    expect(next.files?.[0]).toMatch(/^runs\/student-\d+\/student.safetensors$/);
+  });
+
+  test('the statistics become a plot that Save Image writes', async () => {
+    const report = distilled.outputs['report'];
+    const plot = await run(
+      'FlowstepLossPlot',
+      { report, metrics: 'distance/', log_scale: true },
+      context,
+    );
+    const saved = await run(
+      'SaveImage',
+      { images: plot.outputs['image'], filename_prefix: 'p' },
+      context,
+    );
+    expect(saved.files).toEqual(['p_00001_.png']);
+    const png = await readFile(join(context.roots.output, 'p_00001_.png'));
+    expect(png.subarray(1, 4).toString()).toBe('PNG');
+  });
+
+  describe('is refused', () => {
+    test.each<[string, string, () => object, object]>([
+      [
+        'a teacher in the One-Step Sampler',
+        'FlowstepOneStepSampler',
+        () => ({ model: trained.outputs['model'] }),
+        { code: 'MODEL_INVALID', hint: expect.stringContaining('Flow Sampler') },
+      ],
+      [
+        'a student in the Flow Sampler',
+        'FlowstepTeacherSampler',
+        () => ({ model: distilled.outputs['student'] }),
+        { code: 'MODEL_INVALID', hint: expect.stringContaining('One-Step Sampler') },
+      ],
+      [
+        'a label for a model without classes',
+        'FlowstepOneStepSampler',
+        () => ({ model: distilled.outputs['student'], label: 3 }),
+        { code: 'VALUE_OUT_OF_RANGE', details: { field: 'label' } },
+      ],
+      [
+        'a LATENT of another size',
+        'FlowstepOneStepSampler',
+        () => ({
+          model: distilled.outputs['student'],
+          latent: { samples: float32(new Float32Array(16), [1, 4, 2, 2]) },
+        }),
+        { code: 'SHAPE_MISMATCH', details: { field: 'latent' } },
+      ],
+      [
+        'a metric that the run does not have',
+        'FlowstepLossPlot',
+        () => ({ report: distilled.outputs['report'], metrics: 'fid/' }),
+        { code: 'UNKNOWN_KEY', hint: expect.stringContaining('loss/student') },
+      ],
+      [
+        'a file name outside the output folder',
+        'FlowstepSaveModel',
+        () => ({ model: trained.outputs['model'], filename_prefix: '../x' }),
+        { code: 'VALUE_OUT_OF_RANGE', details: { field: 'filename_prefix' } },
+      ],
+    ])('%s', async (_, id, inputs, error) => {
+      await expect(run(id, inputs(), context)).rejects.toMatchObject(error);
+    });
+
+    test('a student as a teacher', async () => {
+      const teacher = distilled.outputs['student'];
+      const inputs = { teacher, online: await onlineFlow(teacher, context), ...tiny };
+      await expect(run('FlowstepDistill', inputs, context)).rejects.toMatchObject({
+        code: 'MODEL_INVALID',
+      });
+    });
+
+    test('an online flow that was made for another teacher', async () => {
+      const online = await onlineFlow(distilled.outputs['student'], context);
+      const inputs = { teacher: trained.outputs['model'], online, ...tiny };
+      await expect(run('FlowstepDistill', inputs, context)).rejects.toMatchObject({
+        code: 'WORKFLOW_INVALID',
+        details: { field: 'online' },
+      });
+    });
+  });
+});
+
+describe('Train Flow Teacher', () => {
+  test('refuses a network that does not fit the data, and names those that do', async () => {
+    const context = makeContext(await makeRoots());
+    await expect(trainTeacher(context, { network: 'dit-fashion' })).rejects.toMatchObject({
+      code: 'SHAPE_MISMATCH',
+      message: expect.stringContaining('[1, 28, 28]'),
+      hint: 'Networks that fit this data set: mlp-2d.',
+    });
+    expect(await readdir(context.roots.output)).toEqual([]);
+  });
+
+  test('refuses an empty range of times', async () => {
+    const context = makeContext(await makeRoots());
+    await expect(trainTeacher(context, { t_min: 0.9, t_max: 0.1 })).rejects.toMatchObject({
+      code: 'VALUE_OUT_OF_RANGE',
+      details: { field: 't_min' },
+    });
+  });
+
+  test('refuses a run name that is a path', async () => {
+    const context = makeContext(await makeRoots());
+    await expect(trainTeacher(context, { run_name: '../x' })).rejects.toMatchObject({
+      code: 'WORKFLOW_INVALID',
+    });
+  });
+
+  test('gives the same weights for the same seed, in a folder of its own', async () => {
+    const context = makeContext(await makeRoots());
+    const first = await trainTeacher(context, { seed: 5 });
+    const second = await trainTeacher(context, { seed: 5 });
+    expect(second.files).toEqual(['runs/teacher-2/teacher.safetensors']);
+    const weights = async (result: typeof first) =>
+      (await loadModel(join(context.roots.output, result.files?.[0] ?? ''))).parameters;
+    expect(await weights(second)).toEqual(await weights(first));
+  });
+
+  test('keeps what was trained when it is cancelled', async () => {
+    const abort = new AbortController();
+    const base = makeContext(await makeRoots(), abort.signal);
+    const context = {
+      ...base,
+      onProgress: ({ step }: { step: number }) => step === 2 && abort.abort(),
+    };
+    await expect(trainTeacher(context, { steps: 1000 })).rejects.toMatchObject({
+      code: 'INTERRUPTED',
+      hint: expect.stringContaining('runs/teacher'),
+    });
+    const file = join(context.roots.output, 'runs/teacher/teacher.safetensors');
+    expect((await loadModel(file)).info.training['steps']).toBe(2);
+  });
+});
+
+describe('Flow Dataset', () => {
+  /** Two 2 x 2 pictures in the idx format. */
+  const idx = (first: number) =>
+    Buffer.from([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, first, 2, 3, 4, 5, 6, 7, 8]);
+
+  test('names idx files by their content', async () => {
+    const context = makeContext(await makeRoots());
+    await writeFile(join(context.roots.data, 'p.idx'), idx(1));
+    const { outputs } = await run('FlowstepDataset', { source: 'idx', images: 'p.idx' }, context);
+    expect(outputs['dataset']).toMatchObject({
+      kind: 'idx',
+      images: { root: 'data', path: 'p.idx' },
+    });
+  });
+
+  test('data that has changed since are refused', async () => {
+    const context = makeContext(await makeRoots());
+    const file = join(context.roots.data, 'p.idx');
+    await writeFile(file, idx(1));
+    const { outputs } = await run('FlowstepDataset', { source: 'idx', images: 'p.idx' }, context);
+    await writeFile(file, idx(9));
+    const inputs = { dataset: outputs['dataset'], ...tiny };
+    await expect(run('FlowstepTrainTeacher', inputs, context)).rejects.toMatchObject({
+      code: 'FILE_FORMAT',
+    });
+  });
+
+  test.each([
+    [{ source: 'idx' }, 'DATASET_INVALID'],
+    [{ source: 'idx', images: 'none.idx' }, 'FILE_NOT_FOUND'],
+    [{ source: 'idx', images: '../none.idx' }, 'FILE_UNREADABLE'],
+    [{ source: 'cifar' }, 'WORKFLOW_INVALID'],
+  ])('%j is refused with %s', async (inputs, code) => {
+    const context = makeContext(await makeRoots());
+    await expect(run('FlowstepDataset', inputs, context)).rejects.toMatchObject({ code });
+  });
+});
+
+describe('Load Flow Model', () => {
+  test('says where it looked for a missing file', async () => {
+    const context = makeContext(await makeRoots());
+    await expect(
+      run('FlowstepLoadModel', { file: 'no.safetensors' }, context),
+    ).rejects.toMatchObject({
+      code: 'FILE_NOT_FOUND',
+      hint: expect.stringContaining(context.roots.models),
+    });
+  });
+
+  test('refuses what is no model', async () => {
+    const context = makeContext(await makeRoots());
+    await writeFile(join(context.roots.models, 'x.safetensors'), 'not a model');
+    await expect(
+      run('FlowstepLoadModel', { file: 'x.safetensors' }, context),
+    ).rejects.toMatchObject({
+      code: expect.stringMatching(/FILE_FORMAT|MODEL_INVALID/),
+    });
+  });
+});

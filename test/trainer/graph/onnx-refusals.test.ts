@@ -1,0 +1,220 @@
+/** What is refused when an ONNX file is read, and what the error says. */
+import { expect, test } from 'vitest';
+import { FlowstepError } from '../../../src/errors.ts';
+import { decodeOnnx } from '../../../src/trainer/graph/onnx-decode.ts';
+import {
+  float,
+  handModel,
+  inputMessage,
+  int64,
+  oneNode,
+  tensorMessage,
+} from '../../support/onnx-models.ts';
+
+const dynamic = { type: { tensorType: { elemType: 1, shape: { dim: [{ dimParam: 'batch' }] } } } };
+const negate = { opType: 'Neg', input: ['x'], output: ['y'] };
+
+type Refusal = readonly [string, Uint8Array, string, RegExp];
+
+const REFUSED: readonly Refusal[] = [
+  [
+    'an operator that we lack',
+    oneNode({ operator: 'Conv', x: [1, 1, 2, 2] }),
+    'OPERATOR_UNSUPPORTED',
+    /node "here" \(Conv\)/,
+  ],
+  [
+    'an operator of another domain',
+    oneNode({ operator: 'Add', domain: 'my.ops', x: [2] }),
+    'OPERATOR_UNSUPPORTED',
+    /\(my\.ops\.Add\)/,
+  ],
+  [
+    'names of object properties',
+    oneNode({ operator: 'constructor', x: [2] }),
+    'OPERATOR_UNSUPPORTED',
+    /constructor/,
+  ],
+  [
+    'an attribute that we lack',
+    oneNode({ operator: 'Add', x: [2], input: ['x', 'x'], attributes: { axis: 1 } }),
+    'OPERATOR_UNSUPPORTED',
+    /attribute axis/,
+  ],
+  [
+    'an attribute of another type',
+    oneNode({ operator: 'Softmax', x: [2], attributes: { axis: 'last' } }),
+    'FILE_FORMAT',
+    /axis of another type/,
+  ],
+  [
+    'steps',
+    oneNode({
+      operator: 'Slice',
+      x: [4],
+      constants: { s: int64([0]), e: int64([4]), a: int64([0]), steps: int64([2]) },
+    }),
+    'OPERATOR_UNSUPPORTED',
+    /steps 2/,
+  ],
+  [
+    'padding by reflection',
+    oneNode({
+      operator: 'Pad',
+      x: [4],
+      constants: { pads: int64([1, 1]) },
+      attributes: { mode: 'reflect' },
+    }),
+    'OPERATOR_UNSUPPORTED',
+    /mode reflect/,
+  ],
+  [
+    'dropout in training mode',
+    oneNode({
+      operator: 'Dropout',
+      x: [2],
+      constants: {
+        ratio: float([0.5], []),
+        training: { dtype: 'bool', shape: [], data: Uint8Array.of(1) },
+      },
+    }),
+    'OPERATOR_UNSUPPORTED',
+    /training mode/,
+  ],
+  [
+    'a shape that is computed',
+    oneNode({ operator: 'Reshape', x: [2], input: ['x', 'x'] }),
+    'OPERATOR_UNSUPPORTED',
+    /input 2 that is computed/,
+  ],
+  [
+    'inputs that do not fit',
+    oneNode({ operator: 'Add', x: [2], constants: { b: float([1, 2, 3]) } }),
+    'FILE_FORMAT',
+    /node "here" \(Add\) does not fit its inputs: .*\[2\] and \[3\]/,
+  ],
+  [
+    'too few inputs',
+    oneNode({ operator: 'Add', x: [2] }),
+    'FILE_FORMAT',
+    /node "here" \(Add\) has 1 inputs/,
+  ],
+  [
+    'an output that the operator does not make',
+    oneNode({ operator: 'Neg', x: [2], outputs: ['y', 'z'] }),
+    'OPERATOR_UNSUPPORTED',
+    /output 2, "z"/,
+  ],
+  [
+    'a dimension with a name',
+    handModel({ inputs: { x: dynamic }, nodes: [negate] }),
+    'OPERATOR_UNSUPPORTED',
+    /input "x" has no fixed shape: \[\?\]/,
+  ],
+  [
+    'an input without a shape',
+    handModel({ inputs: { x: { type: { tensorType: { elemType: 1 } } } }, nodes: [negate] }),
+    'OPERATOR_UNSUPPORTED',
+    /no fixed shape/,
+  ],
+  [
+    'an input that is no tensor',
+    handModel({ inputs: { x: {} }, nodes: [negate] }),
+    'OPERATOR_UNSUPPORTED',
+    /no tensor/,
+  ],
+  [
+    'an element type that we lack',
+    handModel({
+      inputs: { x: { type: { tensorType: { elemType: 14, shape: { dim: [] } } } } },
+      nodes: [negate],
+    }),
+    'OPERATOR_UNSUPPORTED',
+    /element type 14/,
+  ],
+  [
+    'an old operator set',
+    handModel({ inputs: { x: [2] }, nodes: [negate], opset: 11 }),
+    'OPERATOR_UNSUPPORTED',
+    /operator set 11/,
+  ],
+  [
+    'a tensor in another file',
+    handModel({
+      initializers: { x: { dims: [2], dataType: 1, dataLocation: 1 } },
+      nodes: [negate],
+    }),
+    'OPERATOR_UNSUPPORTED',
+    /tensor "x" lies in another file/,
+  ],
+  [
+    'a sparse tensor',
+    handModel({
+      inputs: { x: [2] },
+      nodes: [negate],
+      graph: { sparseInitializer: [{ values: tensorMessage('s', float([1])) }] },
+    }),
+    'OPERATOR_UNSUPPORTED',
+    /sparse/,
+  ],
+  [
+    'a tensor with too few bytes',
+    handModel({
+      initializers: { x: { dims: [2], dataType: 1, rawData: new Uint8Array(7) } },
+      nodes: [negate],
+    }),
+    'FILE_FORMAT',
+    /tensor "x" of shape \[2\] holds 7 bytes/,
+  ],
+  [
+    'a tensor of negative size',
+    handModel({ initializers: { x: { dims: [-1, -1], dataType: 1 } }, nodes: [negate] }),
+    'FILE_FORMAT',
+    /no such shape/,
+  ],
+  [
+    'a value that nothing makes',
+    handModel({ nodes: [negate] }),
+    'FILE_FORMAT',
+    /node number 1 \(Neg\) reads "x"/,
+  ],
+  [
+    'an output that nothing makes',
+    handModel({ inputs: { x: [2] }, outputs: ['z'] }),
+    'FILE_FORMAT',
+    /nothing makes the output "z"/,
+  ],
+  [
+    'one name for two values',
+    handModel({ inputs: { x: [2] }, nodes: [negate, negate] }),
+    'FILE_FORMAT',
+    /"y" is defined twice/,
+  ],
+  [
+    'one name for two inputs',
+    handModel({
+      nodes: [negate],
+      graph: { input: [inputMessage('x', [2]), inputMessage('x', [3])] },
+    }),
+    'FILE_FORMAT',
+    /"x" is defined twice/,
+  ],
+  ['no outputs', handModel({ inputs: { x: [2] }, outputs: [] }), 'FILE_FORMAT', /has no outputs/],
+];
+
+test.each(REFUSED)('refused: %s', (_title, bytes, code, message) => {
+  const found = (() => {
+    try {
+      return decodeOnnx(bytes, { file: 'some.onnx' });
+    } catch (error) {
+      return error;
+    }
+  })();
+  expect(found).toBeInstanceOf(FlowstepError);
+  const error = found as FlowstepError;
+  expect(error.message).toMatch(message);
+  expect(error.message).toMatch(/^some\.onnx/);
+  expect(error.code).toBe(code);
+  expect(error.hint).toBeTruthy();
+  expect(error.details.file).toBe('some.onnx');
+});

@@ -1,0 +1,41 @@
+import { describe, expect, test } from 'vitest';
+import { prepareNoise, TorchGenerator } from '../../../src/trainer/random/torch-noise.ts';
+
+test('torch.manual_seed(0); torch.randn(4)', () => {
+  const expected = [1.5409961, -0.2934289, -2.1787894, 0.56843126];
+  expect(new TorchGenerator(0).randn(4)).toEqual(Float32Array.from(expected));
+});
+
+test('seeds are the same as number, bigint and text, and only their low 32 bits count', () => {
+  const expected = new TorchGenerator(7).randn(20);
+  for (const seed of [7n, '7', 2 ** 40 + 7, 2n ** 63n + 7n, String(2n ** 63n + 7n)]) {
+    expect(new TorchGenerator(seed).randn(20)).toEqual(expected);
+  }
+});
+
+describe('prepareNoise', () => {
+  const item = (index: number) => {
+    const generator = new TorchGenerator(3);
+    for (let i = 0; i < index; i++) generator.randn(60);
+    return [...generator.randn(60)];
+  };
+
+  test('picks single items by their index', () => {
+    const { shape, data } = prepareNoise([3, 4, 3, 5], 3, [2, 0, 2]);
+    expect(shape).toEqual([3, 4, 3, 5]);
+    expect([...data]).toEqual([...item(2), ...item(0), ...item(2)]);
+  });
+
+  test('an empty batch has no noise', () => {
+    expect(prepareNoise([0, 4], 3).data.length).toBe(0);
+    expect(prepareNoise([0, 4], 3, []).data.length).toBe(0);
+  });
+
+  test.each([
+    { indices: [0], code: 'SHAPE_MISMATCH' },
+    { indices: [0, -1], code: 'VALUE_OUT_OF_RANGE' },
+    { indices: [0, 0.5], code: 'VALUE_OUT_OF_RANGE' },
+  ])('refuses the indices $indices for two items', ({ indices, code }) => {
+    expect(() => prepareNoise([2, 4], 3, indices)).toThrow(expect.objectContaining({ code }));
+  });
+});
