@@ -9,7 +9,7 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { POINT_SET_NAMES, type PointSetName, pointSet } from '../src/trainer/data/points.ts';
-import { sample, type Solver } from '../src/trainer/flow/sample.ts';
+import { type Solver, sample } from '../src/trainer/flow/sample.ts';
 import { energyDistance } from '../src/trainer/metrics/energy-distance.ts';
 import { modeShares } from '../src/trainer/metrics/mode-shares.ts';
 import { fillNormal } from '../src/trainer/random/philox.ts';

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
+import { addBenchCommand } from './cli/bench.ts';
 import { examples, type Io } from './cli/io.ts';
 import { addNodesCommand } from './cli/nodes.ts';
 import { EXIT_OK, EXIT_USAGE, errorText, exitCodeOf } from './cli/report-error.ts';
@@ -44,6 +45,7 @@ export function buildProgram(io: Io): Command {
   addRunCommand(program, io);
   addSampleCommand(program, io);
   addNodesCommand(program, io);
+  addBenchCommand(program, io);
   return program;
 }
 

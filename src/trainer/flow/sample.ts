@@ -5,7 +5,7 @@ import { assertInPlaceSafe } from '../graph/in-place.ts';
 import { add, expand, mul, sub } from '../graph/ops.ts';
 import { oneStepStudent } from '../methods/fgm.ts';
 import { classCount, type NetworkConfig, sampleShape } from '../nn/config.ts';
-import { parameterList, velocity } from '../nn/network.ts';
+import { cachedBatch, parameterList, velocity } from '../nn/network.ts';
 import { bindParameters, ParameterScope } from '../nn/parameters.ts';
 import type { FlowModel } from '../run/model.ts';
 import { Pacer } from '../run/pacer.ts';
@@ -25,70 +25,67 @@ export interface SampleRequest {
   readonly labels?: Int32Array;
 }
 
-/** Values of a batch: 64 pictures of 32 x 32 in colour, or thousands of points. */
-const BATCH_VALUES = 64 * 3072;
-const MAX_BATCH = 4096;
-
 /** Samples [count, ...sample]. Throws for a one-step request on a model that is no student, wrong shapes and labels. */
 export async function sample(
   model: FlowModel,
   request: SampleRequest,
   signal?: AbortSignal,
 ): Promise<Tensor<'float32'>> {
-  const { noise, steps } = request;
   const count = checkRequest(model, request);
-  const size = sizeOf(sampleShape(model.info.network));
-  const batch = Math.min(count, MAX_BATCH, Math.max(1, Math.floor(BATCH_VALUES / size)));
-  const out = noise.data.slice();
-  const sampler = new Sampler(model, request.solver, batch);
+  const sampler = new Sampler(model, request.solver, count);
   try {
-    for (let start = 0; start < count; start += batch) {
-      const part = Math.min(batch, count - start);
-      const range = out.subarray(start * size, (start + part) * size);
-      // The last batch is filled up with what the batch before left: those rows are not read.
-      sampler.x.set(range);
-      sampler.setLabels((k) => request.labels?.[start + k] ?? -1, part);
-      await sampler.run(request.solver === 'one-step' ? 1 : steps, signal);
-      range.set(sampler.x.subarray(0, range.length));
-    }
+    return await sampler.run(request, signal);
   } finally {
     sampler.dispose();
   }
-  return float32(out, noise.shape);
 }
 
-/** A solver as a program that replaces x [batch, ...sample] in place. */
+/** A solver as a program over a batch of at most `count` samples; it can run many times. */
 export class Sampler {
-  /** Noise before a run, samples after it. */
-  readonly x: Float32Array;
-  readonly #program: Program;
+  readonly #network: NetworkConfig;
+  readonly #batch: number;
+  /** Noise before a run, samples after it: the program writes in place. */
+  readonly #x: Float32Array;
   readonly #labels: BigInt64Array | undefined;
   readonly #t = new Float32Array(1);
   readonly #dt = new Float32Array(1);
   readonly #pacer = new Pacer();
-  readonly #classes: number;
+  readonly #program: Program;
   /** Heun ends with an Euler step, since the velocity at t = 0 is outside of what was trained. */
   readonly #last: Program | undefined;
 
-  constructor(model: FlowModel, solver: Solver, batch: number) {
+  constructor(model: FlowModel, solver: Solver, count: number) {
     const { network } = model.info;
-    this.#classes = classCount(network);
-    this.x = new Float32Array(batch * sizeOf(sampleShape(network)));
-    this.#labels = this.#classes > 0 ? new BigInt64Array(batch) : undefined;
-    this.#program = this.#compile(model, batch, solver);
-    this.#last = solver === 'heun' ? this.#compile(model, batch, 'euler') : undefined;
+    this.#network = network;
+    this.#batch = Math.min(count, cachedBatch(network));
+    this.#x = new Float32Array(this.#batch * sizeOf(sampleShape(network)));
+    this.#labels = classCount(network) > 0 ? new BigInt64Array(this.#batch) : undefined;
+    this.#program = this.#compile(model, this.#batch, solver);
+    this.#last = solver === 'heun' ? this.#compile(model, this.#batch, 'euler') : undefined;
   }
 
-  setLabels(label: (k: number) => number, count: number): void {
-    if (!this.#labels) return;
-    for (let k = 0; k < count; k++) {
-      const wanted = label(k);
-      this.#labels[k] = BigInt(wanted < 0 ? this.#classes : wanted);
+  /** Samples from the request's noise. Throws INTERRUPTED when the signal is aborted. */
+  async run(request: SampleRequest, signal?: AbortSignal): Promise<Tensor<'float32'>> {
+    const { noise, labels } = request;
+    const out = noise.data.slice();
+    const size = sizeOf(sampleShape(this.#network));
+    for (let start = 0; start < out.length / size; start += this.#batch) {
+      const range = out.subarray(start * size, (start + this.#batch) * size);
+      // A last batch that is not full keeps rows of the one before, which nobody reads.
+      this.#x.set(range);
+      this.#setLabels(labels?.subarray(start, start + this.#batch));
+      await this.#solve(request.solver === 'one-step' ? 1 : request.steps, signal);
+      range.set(this.#x.subarray(0, range.length));
     }
+    return float32(out, noise.shape);
   }
 
-  /** Runs all steps on x. Throws INTERRUPTED when the signal is aborted. */
-  async run(steps: number, signal?: AbortSignal): Promise<void> {
+  dispose(): void {
+    this.#program.dispose();
+    this.#last?.dispose();
+  }
+
+  async #solve(steps: number, signal?: AbortSignal): Promise<void> {
     for (let i = steps; i > 0; i--) {
       if (signal?.aborted) throw new FlowstepError('INTERRUPTED', 'sampling was stopped');
       this.#t[0] = i / steps;
@@ -97,9 +94,12 @@ export class Sampler {
     }
   }
 
-  dispose(): void {
-    this.#program.dispose();
-    this.#last?.dispose();
+  #setLabels(labels: Int32Array | undefined): void {
+    const noClass = BigInt(classCount(this.#network));
+    this.#labels?.fill(noClass);
+    for (const [k, label] of labels?.entries() ?? []) {
+      if (label >= 0) this.#labels![k] = BigInt(label);
+    }
   }
 
   #compile(model: FlowModel, batch: number, solver: Solver): Program {
@@ -122,8 +122,8 @@ export class Sampler {
     }
     assertInPlaceSafe(graph, [{ output: 'samples', inputs: ['x'] }]);
     const program = new Program(graph, { name: `${solver} sampler` });
-    program.bindInput('x', float32(this.x, shape));
-    program.bindOutput('samples', float32(this.x, shape));
+    program.bindInput('x', float32(this.#x, shape));
+    program.bindOutput('samples', float32(this.#x, shape));
     if (labels) {
       program.bindInput('labels', { dtype: 'int64', shape: [batch], data: this.#labels! });
     }

@@ -34,8 +34,16 @@ export function parameterList(config: NetworkConfig): ParameterList {
   return scope.list();
 }
 
+/** Elements of the widest activation of a batch that is worked off at once: 4 MiB, which stays in cache. */
+const CACHED_ELEMENTS = 1 << 20;
+
+/** How many samples are best worked off at once on a CPU; larger batches are slower a sample and take more memory. */
+export function cachedBatch(config: NetworkConfig): number {
+  return Math.max(1, Math.floor(CACHED_ELEMENTS / activationsPerSample(config)));
+}
+
 /** Elements of the widest activation of one sample. */
-export function activationsPerSample(config: NetworkConfig): number {
+function activationsPerSample(config: NetworkConfig): number {
   switch (config.kind) {
     case 'mlp':
       return Math.max(config.width, config.dim);

@@ -10,7 +10,7 @@ import { filled, Graph, type Value } from '../graph/graph.ts';
 import { assertInPlaceSafe } from '../graph/in-place.ts';
 import { mul } from '../graph/ops.ts';
 import type { NetworkConfig } from '../nn/config.ts';
-import { activationsPerSample, velocity } from '../nn/network.ts';
+import { cachedBatch, velocity } from '../nn/network.ts';
 import { bindParameters, ParameterScope, type ParameterSpec, views } from '../nn/parameters.ts';
 import { Program } from '../runtime/program.ts';
 import { type DType, float32, type Shape, sizeOf, type Tensor } from '../tensor.ts';
@@ -47,12 +47,8 @@ export const TRAINED = 'trained';
 const gradientInput = ({ name }: ParameterSpec) => `gradient/${name}`;
 const gradientOutput = ({ name }: ParameterSpec) => `gradient/${name}'`;
 
-/** Elements of the widest activation of a micro-batch: 4 MiB. */
-const MICRO_BATCH_ELEMENTS = 1 << 20;
-
-/** The largest divisor of `batch` whose activations fit in cache. */
-export function microBatch(network: NetworkConfig, batch: number): number {
-  const most = Math.max(1, Math.floor(MICRO_BATCH_ELEMENTS / activationsPerSample(network)));
+/** The largest divisor of `batch` that is not above `most`. */
+export function largestDivisor(batch: number, most: number): number {
   for (let size = Math.min(batch, most); size > 1; size--) if (batch % size === 0) return size;
   return 1;
 }
@@ -71,7 +67,7 @@ export class GradientStep {
   constructor(definition: StepDefinition) {
     const { name, network, batch, learner, frozen } = definition;
     this.#learner = learner;
-    const micro = microBatch(network, batch);
+    const micro = largestDivisor(batch, cachedBatch(network));
     this.#parts = batch / micro;
 
     const graph = new Graph();

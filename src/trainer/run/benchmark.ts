@@ -1,0 +1,166 @@
+/** @file Times training and sampling of named configurations; the figures of `flowstep bench`. */
+
+import type { Dataset } from '../data/dataset.ts';
+import { pointSet } from '../data/points.ts';
+import type { TimeDensity } from '../flow/density.ts';
+import { Sampler } from '../flow/sample.ts';
+import { type NetworkConfig, NetworkConfigSchema, sampleShape } from '../nn/config.ts';
+import { parameterList } from '../nn/network.ts';
+import { initialise } from '../nn/parameters.ts';
+import { fillNormalAsync } from '../random/philox.ts';
+import { STREAMS } from '../random/streams.ts';
+import { engine } from '../runtime/engine.ts';
+import { float32, sizeOf } from '../tensor.ts';
+import { Distiller } from './distill.ts';
+import type { FlowModel } from './model.ts';
+import { trainTeacher } from './train-teacher.ts';
+
+export const BENCH_CONFIGS = {
+  'mlp-2d': {
+    network: { kind: 'mlp', dim: 2, width: 128, layers: 3, time: 'append' },
+    batch: 256,
+  },
+  'dit-s': {
+    network: { kind: 'dit', size: 32, channels: 3, patch: 4, width: 256, depth: 6, heads: 4 },
+    batch: 64,
+  },
+} as const;
+
+export type BenchConfig = keyof typeof BENCH_CONFIGS;
+
+export interface BenchOptions {
+  readonly config: BenchConfig;
+  readonly batch?: number;
+  /** Seconds that each figure is measured for, after three runs to warm up. */
+  readonly seconds: number;
+  readonly threads?: number;
+}
+
+/** Milliseconds are medians; the keys are those of the PyTorch script that it is compared with. */
+export interface BenchResult {
+  readonly peer: string;
+  readonly config: BenchConfig;
+  readonly batch: number;
+  readonly device: string;
+  readonly threads: number;
+  readonly params: number;
+  readonly train_ms: number;
+  readonly fgm_ms: number;
+  readonly sample1_ms: number;
+  readonly sample50_ms: number;
+  readonly peak_mib: number;
+}
+
+const DENSITY: TimeDensity = { kind: 'logit-normal', mean: 0, std: 1, min: 0, max: 1 };
+const WARM_UP = 3;
+const T_STAR = 0.97;
+
+/** Runs all four timings of a configuration on this process's engine. */
+export async function benchmark(options: BenchOptions): Promise<BenchResult> {
+  const { network: fields, batch: usual } = BENCH_CONFIGS[options.config];
+  const on = engine(options.threads === undefined ? {} : { threads: options.threads });
+  const network = NetworkConfigSchema.parse(fields);
+  const batch = options.batch ?? usual;
+  const { seconds } = options;
+  const list = parameterList(network);
+  const model: FlowModel = {
+    info: { role: 'teacher', network, dataset: { name: 'noise', hash: '' }, training: {} },
+    parameters: initialise(list, 0),
+  };
+  const train_ms = await timeTraining(network, batch, seconds);
+  const fgm_ms = await timeDistillation(model, batch, seconds);
+  const sample1_ms = await timeSampling(model, batch, 'one-step', seconds / 2);
+  const sample50_ms = await timeSampling(model, batch, 'euler', seconds / 2);
+  return {
+    peer: 'flowstep',
+    config: options.config,
+    batch,
+    device: on.library.device,
+    threads: on.threads,
+    params: list.size,
+    train_ms,
+    fgm_ms,
+    sample1_ms,
+    sample50_ms,
+    peak_mib: Math.round(process.resourceUsage().maxRSS / 1024),
+  };
+}
+
+/** Median milliseconds of `work` over `seconds`, at least three runs. */
+async function timed(work: () => Promise<unknown>, seconds: number): Promise<number> {
+  for (let i = 0; i < WARM_UP; i++) await work();
+  const times: number[] = [];
+  let total = 0;
+  while (times.length < 3 || total < seconds * 1000) {
+    const start = performance.now();
+    await work();
+    times.push(performance.now() - start);
+    total += times.at(-1)!;
+  }
+  const median = times.sort((a, b) => a - b)[times.length >> 1]!;
+  return Number(median.toFixed(3));
+}
+
+async function timeTraining(network: NetworkConfig, batch: number, seconds: number) {
+  const shape = sampleShape(network);
+  const x = new Float32Array(batch * sizeOf(shape));
+  const dataset: Dataset = { ...pointSet('8g'), shape, batch: () => ({ x }) };
+  const run = trainTeacher({
+    dataset,
+    network,
+    steps: Number.MAX_SAFE_INTEGER,
+    batch,
+    learningRate: 1e-4,
+    warmup: 0,
+    schedule: 'constant',
+    emaDecay: 0.999,
+    clipNorm: 0,
+    density: DENSITY,
+    seed: 0,
+  });
+  const ms = await timed(() => run.next(), seconds);
+  await run.return(undefined as never);
+  return ms;
+}
+
+async function timeDistillation(teacher: FlowModel, batch: number, seconds: number) {
+  const distiller = new Distiller({
+    teacher,
+    online: { init: 'teacher', updates: 1, learningRate: 1e-4, density: DENSITY },
+    steps: Number.MAX_SAFE_INTEGER,
+    batch,
+    learningRate: 1e-4,
+    warmup: 0,
+    schedule: 'constant',
+    lambda1: 1,
+    tStar: T_STAR,
+    cIn: 1,
+    emaDecay: 0.999,
+    clipNorm: 0,
+    density: DENSITY,
+    seed: 0,
+  });
+  let step = 0;
+  const ms = await timed(() => distiller.iteration(step++), seconds);
+  distiller.dispose();
+  return ms;
+}
+
+async function timeSampling(
+  model: FlowModel,
+  batch: number,
+  solver: 'one-step' | 'euler',
+  seconds: number,
+) {
+  const student = { ...model, info: { ...model.info, student: { tStar: T_STAR, cIn: 1 } } };
+  const sampler = new Sampler(student, solver, batch);
+  const shape = [batch, ...sampleShape(model.info.network)];
+  const noise = new Float32Array(sizeOf(shape));
+  let draw = 0;
+  const ms = await timed(async () => {
+    await fillNormalAsync(noise, 0, STREAMS.evaluation, draw++);
+    await sampler.run({ solver, steps: 50, noise: float32(noise, shape) });
+  }, seconds);
+  sampler.dispose();
+  return ms;
+}
