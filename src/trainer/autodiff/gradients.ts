@@ -1,7 +1,7 @@
 /** @file Reverse-mode differentiation of a graph into the same graph. */
 import { bug } from '../../errors.ts';
 import type { OperatorNode, Value } from '../graph/graph.ts';
-import type { AttributesOf, OperatorName } from '../graph/operators.ts';
+import type { OperatorName } from '../graph/operators.ts';
 import { add, expand } from '../graph/ops.ts';
 import { type Gradient, RULES, type VjpRule } from './rules.ts';
 
@@ -33,21 +33,12 @@ export function gradients(loss: Value, wrt: readonly Value[]): Value[] {
       const gradient = inputGradients[i];
       if (!gradient || !wanted[i]) continue;
       const sum = gradientOf.get(input.id);
-      gradientOf.set(input.id, sum ? sumOf(sum, gradient) : gradient);
+      gradientOf.set(input.id, sum ? add(sum, gradient) : gradient);
     }
     // Gradients of inner values are dead from here on; those asked for are kept.
     for (const v of node.outputs) if (!targets.has(v.id)) gradientOf.delete(v.id);
   }
   return wrt.map((v) => gradientOf.get(v.id) ?? expand(graph.scalar(0, v.dtype), v.shape));
-}
-
-/** a + b, where a product b takes the sum as its third operand: one pass over memory less. */
-export function sumOf(a: Value, b: Value): Value {
-  const { node } = b;
-  if (node.kind === 'operator' && node.operator === 'Gemm' && node.inputs.length === 2) {
-    return b.graph.apply('Gemm', [...node.inputs, a], node.attributes as AttributesOf<'Gemm'>)[0]!;
-  }
-  return add(a, b);
 }
 
 function vjp<K extends OperatorName>(

@@ -207,7 +207,7 @@ export const RULES: { readonly [K in OperatorName]: VjpRule<K> } = {
     return [
       wanted[0] ? scaled(da(), alpha) : undefined,
       wanted[1] ? scaled(db(), alpha) : undefined,
-      c && wanted[2] ? scaled(sumRowsTo(dy!, c), beta) : undefined,
+      c && wanted[2] ? scaled(sumTo(dy!, c.shape), beta) : undefined,
     ];
   },
   FusedMatMul: (node, [dy], wanted) => {
@@ -299,14 +299,6 @@ export const RULES: { readonly [K in OperatorName]: VjpRule<K> } = {
 
 function isFloat(x: Value): boolean {
   return x.dtype.startsWith('float') || x.dtype === 'bfloat16';
-}
-
-/** Sums the rows of a matrix to the shape of a bias; as a product with ones, which is faster than a reduction. */
-function sumRowsTo(dy: Value, c: Value): Value {
-  const [rows, columns] = dy.shape as [number, number];
-  if (sizeOf(c.shape) !== columns || columns === 1) return sumTo(dy, c.shape);
-  const ones = expand(dy.graph.scalar(1, dy.dtype), [1, rows]);
-  return reshape(matMul(ones, dy), c.shape);
 }
 
 /**

@@ -23,7 +23,12 @@ export function linear(scope: Scope, name: string, x: Value, out: number, init?:
   const inputs = x.shape[1]!;
   const weight = scope.parameter(`${name}.weight`, [out, inputs], init ?? fanIn(inputs));
   const bias = scope.parameter(`${name}.bias`, [out], init ?? fanIn(inputs));
-  return gemm(x, weight, bias, { transB: true });
+  return affine(x, weight, bias);
+}
+
+/** x W^T + b; the bias apart from the product, since ONNX Runtime's Gemm copies it into the result on one thread first. */
+export function affine(x: Value, weight: Value, bias: Value): Value {
+  return add(gemm(x, weight, undefined, { transB: true }), bias);
 }
 
 /** Layer normalisation without gain and bias over the last axis. */

@@ -5,10 +5,10 @@
  * faster and takes a fraction of the memory; their gradients are summed in place in the learner's
  * flat gradient vector.
  */
-import { gradients, sumOf } from '../autodiff/gradients.ts';
+import { gradients } from '../autodiff/gradients.ts';
 import { filled, Graph, type Value } from '../graph/graph.ts';
 import { assertInPlaceSafe } from '../graph/in-place.ts';
-import { mul } from '../graph/ops.ts';
+import { add, mul } from '../graph/ops.ts';
 import type { NetworkConfig } from '../nn/config.ts';
 import { cachedBatch, velocity } from '../nn/network.ts';
 import { bindParameters, ParameterScope, type ParameterSpec, views } from '../nn/parameters.ts';
@@ -134,9 +134,7 @@ export class GradientStep {
     for (const [i, gradient] of gradients(mean, parameters).entries()) {
       const spec = specs[i]!;
       const sum =
-        this.#parts === 1
-          ? gradient
-          : sumOf(graph.input(gradientInput(spec), spec.shape), gradient);
+        this.#parts === 1 ? gradient : add(graph.input(gradientInput(spec), spec.shape), gradient);
       graph.output(gradientOutput(spec), sum);
     }
     assertInPlaceSafe(

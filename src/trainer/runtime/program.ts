@@ -30,6 +30,7 @@ export class Program {
   readonly #graph: Graph;
   readonly #bound = new Map<string, BoundTensor>();
   #running = false;
+  #stopping = false;
   #disposed = false;
 
   constructor(graph: Graph, options: ProgramOptions, on: Engine = engine()) {
@@ -81,7 +82,7 @@ export class Program {
     } catch (error) {
       throw this.#explained(error);
     } finally {
-      this.#running = false;
+      this.#end();
     }
   }
 
@@ -94,12 +95,14 @@ export class Program {
     } catch (error) {
       throw this.#explained(error);
     } finally {
-      this.#running = false;
+      this.#end();
     }
   }
 
   /** Makes a run in progress stop with an error within a few milliseconds; what it was writing is undefined. */
   terminate(): void {
+    if (!this.#running) return;
+    this.#stopping = true;
     this.#engine.api.call('RunOptionsSetTerminate', this.#runOptions);
   }
 
@@ -128,6 +131,14 @@ export class Program {
       }
     }
     this.#running = true;
+  }
+
+  #end(): void {
+    this.#running = false;
+    if (!this.#stopping) return;
+    // The flag would stop the next run too.
+    this.#stopping = false;
+    this.#engine.api.call('RunOptionsUnsetTerminate', this.#runOptions);
   }
 
   #bind(
