@@ -5,6 +5,7 @@ import { loadModelNode } from './load-model.ts';
 import { lossPlotNode } from './loss-plot.ts';
 import { oneStepSamplerNode } from './one-step-sampler.ts';
 import { onlineFlowNode } from './online-flow.ts';
+import { pictureGridNode } from './picture-grid.ts';
 import { createRegistry, type NodeRegistry } from './registry.ts';
 import { saveImageNode } from './save-image.ts';
 import { saveModelNode } from './save-model.ts';
@@ -22,6 +23,7 @@ export function allNodes(): NodeRegistry {
     onlineFlowNode,
     distillNode,
     lossPlotNode,
+    pictureGridNode,
     saveModelNode,
     saveImageNode,
   ]);

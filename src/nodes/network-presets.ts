@@ -7,7 +7,7 @@ import { sameShape } from '../trainer/tensor.ts';
 export const NETWORK_PRESETS = {
   /** Points in the plane: seconds to train on a CPU. */
   'mlp-2d': { kind: 'mlp', dim: 2, width: 128, layers: 3, activation: 'silu', time: 'fourier' },
-  /** Fashion-MNIST and other 28 x 28 grey pictures: 1.8 million parameters. */
+  /** Fashion-MNIST and other grey pictures of 28 x 28 in ten classes: 1.9 million parameters. */
   'dit-fashion': {
     kind: 'dit',
     size: 28,
@@ -16,7 +16,7 @@ export const NETWORK_PRESETS = {
     width: 128,
     depth: 6,
     heads: 4,
-    classes: 0,
+    classes: 10,
   },
 } as const satisfies Record<string, NetworkConfig>;
 

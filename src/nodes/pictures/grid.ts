@@ -21,7 +21,11 @@ const GAP_GREY = 200;
 
 /** Samples [N, 1 or 3, H, W] in [-1, 1] side by side, row by row, enlarged without blurring. */
 export function pictureGrid(samples: Tensor<'float32'>, options: GridOptions = {}): Picture {
-  const pictures = imageTensorToPictures(samplesToImageTensor(samples));
+  return gridOf(imageTensorToPictures(samplesToImageTensor(samples)), options);
+}
+
+/** Pictures of one size side by side, row by row. */
+export function gridOf(pictures: readonly Picture[], options: GridOptions = {}): Picture {
   const [first] = pictures;
   if (first === undefined || first.rgb.length === 0) {
     throw new FlowstepError('VALUE_OUT_OF_RANGE', 'there is no sample to show', {

@@ -1,0 +1,109 @@
+/**
+ * @file `npm run bench`: this product's figures, beside PyTorch's where BENCH_PYTHON names a Python with torch.
+ *
+ *     BENCH_PYTHON=/path/to/python npm run bench -- [CONFIG ...] [--rounds N] [--seconds S] [--save]
+ *
+ * The two run in turn as processes of their own, so that a change of the machine's speed meets both;
+ * each figure is the least of all rounds. On a machine that does other work the ratios mean nothing.
+ */
+import { spawn } from 'node:child_process';
+import { cpus, loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { mergeResults } from './results.ts';
+
+const FIGURES = ['train_ms', 'fgm_ms', 'sample1_ms', 'sample50_ms', 'peak_mib'] as const;
+type Figures = Partial<Record<(typeof FIGURES)[number], number | null>> & { peer?: string };
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+const { values, positionals } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '5' },
+    threads: { type: 'string', default: '2' },
+    save: { type: 'boolean', default: false },
+  },
+  allowPositionals: true,
+});
+const python = process.env['BENCH_PYTHON'];
+const { rounds, seconds, threads } = values;
+
+/** Runs a command that prints one JSON object. */
+function figures(command: string, args: readonly string[]): Promise<Figures> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    let text = '';
+    child.stdout.on('data', (part: Buffer) => {
+      text += part.toString();
+    });
+    child.on('error', reject);
+    child.on('exit', (code) => {
+      if (code === 0) resolve(JSON.parse(text) as Figures);
+      else reject(new Error(`${command} ended with ${code}`));
+    });
+  });
+}
+
+const ours = (config: string) =>
+  figures(process.execPath, [
+    ...['--import', 'tsx', here('../src/main.ts'), 'bench', '--config', config],
+    ...['--threads', threads, '--seconds', seconds, '--json'],
+  ]);
+const theirs = (config: string) =>
+  figures(python!, [
+    here('./peer/torch_fgm.py'),
+    config,
+    '--threads',
+    threads,
+    '--seconds',
+    seconds,
+  ]);
+
+function least(runs: readonly Figures[]): Figures {
+  const best = (key: (typeof FIGURES)[number]) => {
+    const found = runs.flatMap((run) => (typeof run[key] === 'number' ? [run[key]] : []));
+    return found.length ? Math.min(...found) : null;
+  };
+  return Object.fromEntries(FIGURES.map((key) => [key, best(key)]));
+}
+
+for (const config of positionals.length ? positionals : ['mlp-2d', 'dit-s']) {
+  const load = loadavg()[0]!;
+  const mine: Figures[] = [];
+  const peer: Figures[] = [];
+  for (let round = 0; round < Number(rounds); round++) {
+    mine.push(await ours(config));
+    if (python) peer.push(await theirs(config));
+  }
+  const flowstep = least(mine);
+  const torch = peer.length ? least(peer) : undefined;
+  const ratio = Object.fromEntries(
+    FIGURES.flatMap((key) => {
+      const [a, b] = [flowstep[key], torch?.[key]];
+      return a && b ? [[key, Number((a / b).toFixed(3))]] : [];
+    }),
+  );
+  const row = (name: string, of: Figures) =>
+    console.log(
+      `${name.padEnd(10)} ${FIGURES.map((k) => String(of[k] ?? '-').padStart(12)).join('')}`,
+    );
+  console.log(`\n${config}, ${threads} threads, least of ${rounds} rounds`);
+  console.log(`${''.padEnd(10)} ${FIGURES.map((k) => k.padStart(12)).join('')}`);
+  row('flowstep', flowstep);
+  if (torch) {
+    row('pytorch', torch);
+    row('ratio', ratio);
+  }
+  if (values.save) {
+    await mergeResults('speed', config, {
+      flowstep,
+      ...(torch && { torch: { peer: peer[0]?.peer, ...torch }, ratio }),
+      rounds: Number(rounds),
+      threads: Number(threads),
+      loadBefore: Number(load.toFixed(2)),
+      machine: cpus()[0]?.model ?? 'unknown',
+      date: new Date().toISOString().slice(0, 10),
+    });
+  }
+}
