@@ -249,13 +249,11 @@ export const OPERATORS = {
     attributes: { perm: { kind: 'ints' } },
     arity: [1, 1],
     infer: ([x], { perm }) => {
-      const rank = x!.shape.length;
-      if (perm.length !== rank || new Set(perm).size !== rank) {
-        throw shapeError('Transpose', `${formatShape(perm)} does not permute ${rank} axes`);
+      const { dtype, shape } = x!;
+      if (perm.length !== shape.length || shape.some((_, i) => !perm.includes(i))) {
+        throw shapeError('Transpose', `${formatShape(perm)} does not permute ${shape.length} axes`);
       }
-      return [
-        { dtype: x!.dtype, shape: perm.map((p) => x!.shape[normalAxis('Transpose', p, rank)]!) },
-      ];
+      return [{ dtype, shape: perm.map((p) => shape[p]!) }];
     },
   }),
   Concat: row({
@@ -264,8 +262,10 @@ export const OPERATORS = {
     infer: (inputs, { axis }) => {
       const first = inputs[0]!;
       const at = normalAxis('Concat', axis, first.shape.length);
-      for (const { shape } of inputs) {
-        if (!sameShape(shape.with(at, 0), first.shape.with(at, 0))) {
+      for (const { dtype, shape } of inputs) {
+        if (dtype !== first.dtype) throw shapeError('Concat', 'the types differ');
+        const fits = shape.length === first.shape.length;
+        if (!fits || !sameShape(shape.with(at, 0), first.shape.with(at, 0))) {
           throw shapeError(
             'Concat',
             `${formatShape(shape)} does not join ${formatShape(first.shape)}`,

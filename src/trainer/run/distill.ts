@@ -177,7 +177,7 @@ export class Distiller {
       const { loss } = await this.#onlineStep.run(this.#pacer, () =>
         this.#onlineNoise.fill(draw + 1),
       );
-      const norm = await this.#online.update(online.learningRate * factor, this.#pacer);
+      const norm = await this.#update(this.#online, loss!, online.learningRate * factor);
       if (!Number.isFinite(norm))
         return { metrics: {}, problem: 'the gradient of the online flow' };
       onlineMeters = { 'loss/online': loss!, 'norm/online': norm };
@@ -188,7 +188,7 @@ export class Distiller {
     const { loss, distance } = await this.#studentStep.run(this.#pacer, () =>
       this.#studentNoise.fill(index + 1),
     );
-    const norm = await this.#student.update(lr, this.#pacer);
+    const norm = await this.#update(this.#student, loss!, lr);
     if (!Number.isFinite(norm)) return { metrics: {}, problem: "the student's gradient" };
     return {
       metrics: {
@@ -234,6 +234,11 @@ export class Distiller {
     this.#studentStep.dispose();
     this.#online.dispose();
     this.#student.dispose();
+  }
+
+  /** Updates a network unless its loss is not finite; returns the norm of the gradient, NaN when nothing was done. */
+  async #update(learner: Learner, loss: number, rate: number): Promise<number> {
+    return Number.isFinite(loss) ? learner.update(rate, this.#pacer) : Number.NaN;
   }
 
   #times(step: GradientStep): Float32Array {

@@ -117,7 +117,8 @@ export async function* trainTeacher(
       const meters = await step.run(pacer, () =>
         fillNormalAsync(noise, seed, STREAMS.teacherNoise, i + 1),
       );
-      const norm = await learner.update(lr, pacer);
+      // A loss that is not finite must not reach the weights either.
+      const norm = Number.isFinite(meters['loss']) ? await learner.update(lr, pacer) : Number.NaN;
       if (!Number.isFinite(norm)) {
         outcome = diverged('the loss', i + 1);
         break;

@@ -14,6 +14,7 @@ import { parameterList, velocity } from '../../../src/trainer/nn/network.ts';
 import { initialise, ParameterScope, views } from '../../../src/trainer/nn/parameters.ts';
 import { sizeOf } from '../../../src/trainer/tensor.ts';
 import { differentiated, feedsOf, relativeGap, runOnce } from '../../support/gradcheck.ts';
+import { float, int64, oneNode } from '../../support/onnx-models.ts';
 import { OPERATOR_CASES, randomNumbers } from '../../support/operator-cases.ts';
 
 /** Attributes are stored in float32. */
@@ -162,7 +163,52 @@ describe('bytes that are no model', () => {
       { numRuns: 3000 },
     );
   });
+
+  test('a node with any numbers in it is refused, or read and run', () => {
+    const small = fc.integer({ min: -3, max: 4 });
+    const list = fc.array(small, { maxLength: 4 });
+    const node = fc.record({
+      operator: fc.constantFrom(...OPERATORS_OF_OTHERS),
+      x: fc.array(fc.integer({ min: 1, max: 3 }), { maxLength: 3 }),
+      lists: fc.array(list, { maxLength: 3 }),
+      isInteger: fc.boolean(),
+      attributes: fc.dictionary(
+        fc.constantFrom('axis', 'axes', 'keepdims', 'perm', 'num_outputs', 'allowzero', 'to'),
+        fc.oneof(small, list),
+        { maxKeys: 1 },
+      ),
+      outputs: fc.constantFrom(['y'], ['y'], ['y', 'z']),
+    });
+    let read = 0;
+    fc.assert(
+      fc.property(node, ({ operator, x, lists, isInteger, attributes, outputs }) => {
+        const make = isInteger ? int64 : float;
+        const constants = Object.fromEntries(lists.map((l, i) => [`c${i}`, make(l)]));
+        const bytes = oneNode({ operator, x, constants, attributes, outputs, opset: 18 });
+        if (refusal(bytes) === 'refused') return;
+        read++;
+        const { graph } = decodeOnnx(bytes);
+        const feeds = new Map([['x', new Array<number>(sizeOf(x)).fill(0)]]);
+        const indices = operator === 'Gather' || operator === 'Cast';
+        if (!indices) interpret(graph, feeds);
+      }),
+      { numRuns: 5000 },
+    );
+    expect(read).toBeGreaterThan(50);
+  });
 });
+
+/** All that are read, with Constant, which has no inputs, left out. */
+const OPERATORS_OF_OTHERS = [
+  ...Object.keys(OPERATOR_CASES),
+  'Squeeze',
+  'Unsqueeze',
+  'Flatten',
+  'Dropout',
+  'Clip',
+  'Sum',
+  'Relu',
+];
 
 function lastOf(operator: OperatorName) {
   const { inputs, attributes } = OPERATOR_CASES[operator].at(-1)!;

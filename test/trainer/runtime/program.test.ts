@@ -133,7 +133,8 @@ describe('time', () => {
     const asked = performance.now();
     program.terminate();
     const error = await outcome;
-    expect(performance.now() - asked).toBeLessThan(100);
+    // A few milliseconds as a rule; the whole run takes seconds.
+    expect(performance.now() - asked).toBeLessThan(200);
     expect(error).toBeInstanceOf(FlowstepError);
     expect(error).toMatchObject({ code: 'INTERRUPTED', message: 'long was stopped' });
 
