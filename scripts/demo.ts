@@ -46,8 +46,7 @@ async function show(name: string, overrides: readonly string[]): Promise<void> {
 }
 
 try {
-  // Fewer steps than the workflow has, to be done in about a minute.
-  await show('fgm-2d.json', ['Train Flow Teacher.steps=3000', 'FGM Distill.steps=1500']);
+  await show('fgm-2d.json', []);
   const student = join(roots.models, 'fashion/student.safetensors');
   if (existsSync(student)) await show('fashion-one-step.json', []);
   else console.log(`fashion-one-step.json: skipped, there is no ${student}`);

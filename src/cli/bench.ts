@@ -1,21 +1,20 @@
 /** @file `flowstep bench`: milliseconds of a training step, an FGM iteration and a sample on this machine. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BENCH_CONFIGS, type BenchConfig, benchmark } from '../trainer/run/benchmark.ts';
+import { addEngineOptions, type EngineChoice } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
 import { wholeNumber } from './options.ts';
 
-interface Options {
+interface Options extends EngineChoice {
   readonly config: BenchConfig;
   readonly batch?: number;
-  readonly threads?: number;
   readonly seconds: number;
   readonly json?: true;
 }
 
 /** Adds the command to the program. */
 export function addBenchCommand(program: Command, io: Io): void {
-  program
-    .command('bench')
+  addEngineOptions(program.command('bench'))
     .description('Time training and sampling of a network on this machine.')
     .addOption(
       new Option('--config <NAME>', 'network')
@@ -23,7 +22,6 @@ export function addBenchCommand(program: Command, io: Io): void {
         .default('mlp-2d'),
     )
     .option('--batch <N>', 'samples a step', wholeNumber(1, 65_536))
-    .option('--threads <N>', 'threads (default: all processors)', wholeNumber(1, 1024))
     .option('--seconds <S>', 'time spent on each figure', positive, 5)
     .option('--json', 'print one JSON object')
     .addHelpText('before', examples('flowstep bench --config dit-s --json'))

@@ -7,6 +7,7 @@ import { asFlowstepError } from '../errors.ts';
 import type { ExecutionEvent } from '../host/executor.ts';
 import { runWorkflowFile } from '../host/run-file.ts';
 import { allNodes } from '../nodes/all-nodes.ts';
+import { addEngineOptions } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
 import { collect } from './options.ts';
 import { showProgress } from './progress.ts';
@@ -20,8 +21,7 @@ interface RunOptions {
 
 /** Adds the command to the program. */
 export function addRunCommand(program: Command, io: Io): void {
-  program
-    .command('run')
+  addEngineOptions(program.command('run'))
     .description('Run a workflow file, as saved by ComfyUI with Export or Export (API).')
     .argument('<file>', 'workflow JSON')
     .option(

@@ -10,6 +10,7 @@ import { SOLVERS, type Solver } from '../trainer/flow/sample.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { loadModel } from '../trainer/run/model-file.ts';
 import type { Tensor } from '../trainer/tensor.ts';
+import { addEngineOptions } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
 import { wholeNumber } from './options.ts';
 
@@ -28,8 +29,7 @@ const DEFAULT_STEPS = 50;
 
 /** Adds the command to the program. */
 export function addSampleCommand(program: Command, io: Io): void {
-  program
-    .command('sample')
+  addEngineOptions(program.command('sample'))
     .description('Make samples with a model file.')
     .requiredOption('--model <FILE>', 'model file (.safetensors)')
     .requiredOption(

@@ -288,6 +288,26 @@ describe('flowstep nodes', () => {
   test('without it, people can read them', async () => {
     const { stdout } = await callCli(['nodes']);
     expect(stdout).toContain('FlowstepDistill  FGM Distill');
-    expect(stdout).toContain('in   steps  INT 1..100000000, default 4000');
+    expect(stdout).toContain('in   steps  INT 1..100000000, default 2000');
   });
+});
+
+test('bench prints the keys of the PyTorch script that it is compared with', async () => {
+  const { code, stdout } = await callCli(['bench', '--seconds', '0.01', '--batch', '8', '--json']);
+  expect(code).toBe(0);
+  const result = JSON.parse(stdout);
+  expect(result).toMatchObject({ peer: 'flowstep', config: 'mlp-2d', batch: 8, params: 33_794 });
+  for (const key of ['train_ms', 'fgm_ms', 'sample1_ms', 'sample50_ms', 'peak_mib']) {
+    expect(result[key], key).toBeGreaterThan(0);
+  }
+});
+
+test('a device without a library is an error that says what to do', async () => {
+  const args = ['sample', '--model', 'none.safetensors', '--out', 'none.png', '--device', 'cuda'];
+  const { code, stderr } = await spawnCli(args, {
+    cwd: await tempFolder(),
+    environment: { FLOWSTEP_ORT_CUDA: '' },
+  });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/LIBRARY_NOT_FOUND|FLOWSTEP_ORT_CUDA/);
 });

@@ -33,7 +33,6 @@ export interface BenchOptions {
   readonly batch?: number;
   /** Seconds that each figure is measured for, after three runs to warm up. */
   readonly seconds: number;
-  readonly threads?: number;
 }
 
 /** Milliseconds are medians; the keys are those of the PyTorch script that it is compared with. */
@@ -58,7 +57,7 @@ const T_STAR = 0.97;
 /** Runs all four timings of a configuration on this process's engine. */
 export async function benchmark(options: BenchOptions): Promise<BenchResult> {
   const { network: fields, batch: usual } = BENCH_CONFIGS[options.config];
-  const on = engine(options.threads === undefined ? {} : { threads: options.threads });
+  const on = engine();
   const network = NetworkConfigSchema.parse(fields);
   const batch = options.batch ?? usual;
   const { seconds } = options;
