@@ -1,8 +1,7 @@
 /** @file From data set handles to data in memory. */
-import { join } from 'node:path';
 import { FlowstepError } from '../errors.ts';
 import type { Dataset } from '../trainer/data/dataset.ts';
-import { type FashionMnistSplit, findFashionMnist } from '../trainer/data/fashion-mnist.ts';
+import { fashionMnist, usualFolders } from '../trainer/data/fashion-mnist.ts';
 import { idxDataset } from '../trainer/data/idx.ts';
 import { pointSet } from '../trainer/data/points.ts';
 import type { FlowDatasetHandle } from './handles.ts';
@@ -42,24 +41,11 @@ async function readDataset(source: DatasetSource, context: NodeContext): Promise
     case 'points':
       return pointSet(source.set);
     case 'fashion-mnist':
-      return idxDataset(
-        `fashion-mnist/${source.split}`,
-        await findFashionMnistFor(source.split, context.roots.data),
-      );
+      return fashionMnist(source.split, usualFolders(context.roots.data));
     case 'idx': {
       const images = await openFile(context.roots, source.images);
       const labels = source.labels && (await openFile(context.roots, source.labels));
       return idxDataset(source.images.path, { images, ...(labels && { labels }) });
     }
-  }
-}
-
-/** In the data folder; else where it usually is, whose error also says how to get it. */
-async function findFashionMnistFor(split: FashionMnistSplit, data: string) {
-  try {
-    return await findFashionMnist(split, [data, join(data, 'fashion-mnist')]);
-  } catch (error) {
-    if (!(error instanceof FlowstepError) || error.code !== 'FILE_NOT_FOUND') throw error;
-    return findFashionMnist(split);
   }
 }

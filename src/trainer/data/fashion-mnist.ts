@@ -16,14 +16,16 @@ const PREFIXES = { train: 'train', test: 't10k' } as const satisfies Record<
   string
 >;
 
-/** The pictures and labels of one part, wherever they are found; throws FILE_NOT_FOUND or DATASET_INVALID. */
-export async function fashionMnist(split: FashionMnistSplit): Promise<Dataset> {
-  return idxDataset(`fashion-mnist/${split}`, await findFashionMnist(split));
+/** The pictures and labels of one part from the first of `folders` that has them; throws FILE_NOT_FOUND or DATASET_INVALID. */
+export async function fashionMnist(
+  split: FashionMnistSplit,
+  folders?: readonly string[],
+): Promise<Dataset> {
+  return idxDataset(`fashion-mnist/${split}`, await findFashionMnist(split, folders));
 }
 
 /**
- * Looks for the files of one part, compressed or not, in `folders`: by default FLOWSTEP_DATA, `fashion-mnist` inside it,
- * and where Debian puts them. Throws FILE_NOT_FOUND with a hint on how to get them.
+ * Looks for the files of one part, compressed or not, in `folders`. Throws FILE_NOT_FOUND with a hint on how to get them.
  */
 export async function findFashionMnist(
   split: FashionMnistSplit,
@@ -46,9 +48,9 @@ export async function findFashionMnist(
   );
 }
 
-function usualFolders(): string[] {
-  const own = process.env['FLOWSTEP_DATA'];
-  return own ? [own, join(own, 'fashion-mnist'), DEBIAN_FOLDER] : [DEBIAN_FOLDER];
+/** Where to look: in a folder of data sets, in `fashion-mnist` inside it, and where Debian puts them. */
+export function usualFolders(data = process.env['FLOWSTEP_DATA']): string[] {
+  return data ? [data, join(data, 'fashion-mnist'), DEBIAN_FOLDER] : [DEBIAN_FOLDER];
 }
 
 async function firstExisting(plain: string): Promise<string | undefined> {

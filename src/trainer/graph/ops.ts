@@ -132,7 +132,7 @@ export function batchedMatMul(
   return a.graph.apply('FusedMatMul', [a, b], attributes)[0]!;
 }
 
-type Reduction = 'ReduceSum' | 'ReduceMean' | 'ReduceMax' | 'ReduceSumSquare';
+type Reduction = 'ReduceSum' | 'ReduceMean' | 'ReduceSumSquare';
 
 const reduction =
   (operator: Reduction) =>
@@ -143,7 +143,6 @@ const reduction =
 
 export const reduceSum = reduction('ReduceSum');
 export const reduceMean = reduction('ReduceMean');
-export const reduceMax = reduction('ReduceMax');
 export const reduceSumSquare = reduction('ReduceSumSquare');
 
 export function softmax(x: Value, axis = -1): Value {

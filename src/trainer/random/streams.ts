@@ -21,5 +21,3 @@ export const STREAMS = {
   preview: 12,
   evaluation: 13,
 } as const;
-
-export type StreamName = keyof typeof STREAMS;

@@ -19,7 +19,6 @@ export const ModelInfoSchema = z.strictObject({
   training: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
 });
 
-export type StudentSettings = z.infer<typeof StudentSettingsSchema>;
 export type ModelInfo = z.infer<typeof ModelInfoSchema>;
 
 /** A network with its weights, one flat float32 vector in the order of the network's parameter list. */
