@@ -216,7 +216,9 @@ export class Distiller {
       schedule: this.#job.schedule,
       emaDecay: this.#job.emaDecay,
       clipNorm: this.#job.clipNorm,
+      warmup: this.#job.warmup,
       density: JSON.stringify(this.#job.density),
+      onlineDensity: JSON.stringify(this.#job.online.density),
       threads: engine().threads,
     };
     const info = { network, dataset, training };
