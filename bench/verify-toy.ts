@@ -9,13 +9,13 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { POINT_SET_NAMES, type PointSetName, pointSet } from '../src/trainer/data/points.ts';
-import { type Solver, sample } from '../src/trainer/flow/sample.ts';
 import { energyDistance } from '../src/trainer/metrics/energy-distance.ts';
 import { modeShares } from '../src/trainer/metrics/mode-shares.ts';
 import { fillNormal } from '../src/trainer/random/philox.ts';
 import { STREAMS } from '../src/trainer/random/streams.ts';
 import { distill } from '../src/trainer/run/distill.ts';
 import type { FlowModel } from '../src/trainer/run/model.ts';
+import { type Solver, sample } from '../src/trainer/run/sample.ts';
 import { trainTeacher } from '../src/trainer/run/train-teacher.ts';
 import { engine } from '../src/trainer/runtime/engine.ts';
 import { float32 } from '../src/trainer/tensor.ts';

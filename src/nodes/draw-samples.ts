@@ -1,9 +1,9 @@
 /** @file From a model and a seed to samples, and from samples to something to look at. */
 import { FlowstepError } from '../errors.ts';
-import { type Solver, sample } from '../trainer/flow/sample.ts';
 import { classCount, sampleShape } from '../trainer/nn/config.ts';
 import { prepareNoise } from '../trainer/random/torch-noise.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
+import { type Solver, sample } from '../trainer/run/sample.ts';
 import { type Shape, sameShape, type Tensor } from '../trainer/tensor.ts';
 import type { Latent } from './handles.ts';
 import { pictureGrid } from './pictures/grid.ts';

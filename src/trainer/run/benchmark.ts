@@ -3,7 +3,6 @@
 import type { Dataset } from '../data/dataset.ts';
 import { pointSet } from '../data/points.ts';
 import type { TimeDensity } from '../flow/density.ts';
-import { Sampler } from '../flow/sample.ts';
 import { type NetworkConfig, NetworkConfigSchema, sampleShape } from '../nn/config.ts';
 import { parameterList } from '../nn/network.ts';
 import { initialise } from '../nn/parameters.ts';
@@ -13,6 +12,7 @@ import { engine } from '../runtime/engine.ts';
 import { float32, sizeOf } from '../tensor.ts';
 import { Distiller } from './distill.ts';
 import type { FlowModel } from './model.ts';
+import { Sampler } from './sample.ts';
 import { trainTeacher } from './train-teacher.ts';
 
 export const BENCH_CONFIGS = {

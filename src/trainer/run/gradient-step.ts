@@ -92,8 +92,9 @@ export class GradientStep {
     for (const [feed, tensor] of this.#bound) this.#program.bindInput(feed, tensor);
     for (const [meter, data] of this.#meters) this.#program.bindOutput(meter, float32(data, []));
     const { list, gradient, weights } = learner;
+    const gradientViews = views(list, gradient);
     for (const spec of list.specs) {
-      const view = views(list, gradient).get(spec.name)!;
+      const view = gradientViews.get(spec.name)!;
       if (this.#parts > 1) this.#program.bindInput(gradientInput(spec), view);
       this.#program.bindOutput(gradientOutput(spec), view);
     }

@@ -7,10 +7,10 @@ import { oneStepStudent } from '../methods/fgm.ts';
 import { classCount, type NetworkConfig, sampleShape } from '../nn/config.ts';
 import { cachedBatch, parameterList, velocity } from '../nn/network.ts';
 import { bindParameters, ParameterScope } from '../nn/parameters.ts';
-import type { FlowModel } from '../run/model.ts';
-import { Pacer } from '../run/pacer.ts';
 import { Program } from '../runtime/program.ts';
 import { float32, sameShape, sizeOf, type Tensor } from '../tensor.ts';
+import type { FlowModel } from './model.ts';
+import { Pacer } from './pacer.ts';
 
 export const SOLVERS = ['one-step', 'euler', 'heun'] as const;
 export type Solver = (typeof SOLVERS)[number];

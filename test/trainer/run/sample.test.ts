@@ -1,8 +1,8 @@
 /** Solvers against plain loops over the reference interpreter. */
 import { describe, expect, test } from 'vitest';
-import { type SampleRequest, sample } from '../../../src/trainer/flow/sample.ts';
 import { cachedBatch } from '../../../src/trainer/nn/network.ts';
 import type { FlowModel } from '../../../src/trainer/run/model.ts';
+import { type SampleRequest, sample } from '../../../src/trainer/run/sample.ts';
 import { float32 } from '../../../src/trainer/tensor.ts';
 import { relativeGap } from '../../support/gradcheck.ts';
 import {
