@@ -85,19 +85,30 @@ export async function benchmark(options: BenchOptions): Promise<BenchResult> {
   };
 }
 
-/** Median milliseconds of `work` over `seconds`, at least three runs. */
+/** Median milliseconds of `work` over `seconds`: at least three runs, unless those take three times as long. */
 async function timed(work: () => Promise<unknown>, seconds: number): Promise<number> {
-  for (let i = 0; i < WARM_UP; i++) await work();
+  const budget = seconds * 1000;
   const times: number[] = [];
+  let warmUps = 0;
   let total = 0;
-  while (times.length < 3 || total < seconds * 1000) {
-    const start = performance.now();
-    await work();
-    times.push(performance.now() - start);
-    total += times.at(-1)!;
+  while (warmUps < WARM_UP && total < budget) {
+    warmUps++;
+    total += await milliseconds(work);
+  }
+  total = 0;
+  while (total < (times.length < 3 ? 3 * budget : budget)) {
+    const ms = await milliseconds(work);
+    times.push(ms);
+    total += ms;
   }
   const median = times.sort((a, b) => a - b)[times.length >> 1]!;
   return Number(median.toFixed(3));
+}
+
+async function milliseconds(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
 }
 
 async function timeTraining(network: NetworkConfig, batch: number, seconds: number) {
