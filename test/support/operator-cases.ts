@@ -180,6 +180,10 @@ export const OPERATOR_CASES: { readonly [K in OperatorName]: readonly OperatorCa
   Tanh: unary(),
   Sigmoid: unary(),
   Erf: unary((shape) => reals(shape, -3.5, 3.5)),
+  QuickGelu: [1, 1.702].map((alpha) => ({
+    inputs: [reals([3, 4], -3, 3)],
+    attributes: { alpha },
+  })),
   Gelu: ['none', 'tanh'].flatMap((approximate) =>
     [[2, 5], [7]].map((shape) => ({ inputs: [reals(shape, -3, 3)], attributes: { approximate } })),
   ),

@@ -142,6 +142,13 @@ export const RULES: { readonly [K in OperatorName]: VjpRule<K> } = {
     const x = node.inputs[0]!;
     return [mul(dy!, geluDerivative(x, node.outputs[0]!, node.attributes.approximate))];
   },
+  /** y = x s with s = sigmoid(a x): y' = s + a y (1 - s). */
+  QuickGelu: (node, [dy]) => {
+    const { alpha } = node.attributes;
+    const times = (x: Value) => (alpha === 1 ? x : mul(x, alpha));
+    const s = sigmoid(times(node.inputs[0]!));
+    return [mul(dy!, add(s, times(mul(node.outputs[0]!, sub(1, s)))))];
+  },
   Cast: (node, [dy]) => {
     const x = node.inputs[0]!;
     return [isFloat(x) && isFloat(node.outputs[0]!) ? cast(dy!, x.dtype) : undefined];

@@ -173,6 +173,7 @@ const EVALUATE: { readonly [K in OperatorName]: Evaluate<K> } = {
   Sigmoid: unary(sigmoid),
   Erf: unary(erf),
   Gelu: ([x], { attributes }) => [x!.data.map((v) => gelu(v, attributes.approximate))],
+  QuickGelu: ([x], { attributes }) => [x!.data.map((v) => v * sigmoid(attributes.alpha * v))],
   Cast: ([x], { attributes }) => [
     attributes.to === 'bool'
       ? x!.data.map((v) => Number(v !== 0))

@@ -112,6 +112,13 @@ export const OPERATORS = {
     arity: [1, 1],
     infer: ([x]) => [{ dtype: x!.dtype, shape: x!.shape }],
   }),
+  /** x sigmoid(alpha x), which is SiLU for alpha = 1; ONNX Runtime's own operator. */
+  QuickGelu: row({
+    domain: 'com.microsoft',
+    attributes: { alpha: { kind: 'float', default: 1.702 } },
+    arity: [1, 1],
+    infer: ([x]) => [{ dtype: x!.dtype, shape: x!.shape }],
+  }),
   Cast: row({
     attributes: { to: { kind: 'dtype' } },
     arity: [1, 1],

@@ -84,7 +84,7 @@ export const greater = binary('Greater');
 export const square = (x: Value): Value => mul(x, x);
 
 /** x sigmoid(x). */
-export const silu = (x: Value): Value => mul(x, sigmoid(x));
+export const silu = (x: Value): Value => x.graph.apply('QuickGelu', [x], { alpha: 1 })[0]!;
 
 export function gelu(x: Value, approximate: 'none' | 'tanh'): Value {
   return x.graph.apply('Gelu', [x], { approximate })[0]!;

@@ -26,8 +26,16 @@ export function linear(scope: Scope, name: string, x: Value, out: number, init?:
   return affine(x, weight, bias);
 }
 
-/** x W^T + b; the bias apart from the product, since ONNX Runtime's Gemm copies it into the result on one thread first. */
+/**
+ * Results above this get their bias by an operator of its own: ONNX Runtime's Gemm copies the bias
+ * into the result on one thread first. Below, another operator costs more than that.
+ */
+const SEPARATE_BIAS_ELEMENTS = 1 << 16;
+
+/** x W^T + b for a matrix x [rows, in]. */
 export function affine(x: Value, weight: Value, bias: Value): Value {
+  const isSmall = x.shape[0]! * weight.shape[0]! <= SEPARATE_BIAS_ELEMENTS;
+  if (isSmall) return gemm(x, weight, bias, { transB: true });
   return add(gemm(x, weight, undefined, { transB: true }), bias);
 }
 
