@@ -180,10 +180,6 @@ export const OPERATOR_CASES: { readonly [K in OperatorName]: readonly OperatorCa
   Tanh: unary(),
   Sigmoid: unary(),
   Erf: unary((shape) => reals(shape, -3.5, 3.5)),
-  QuickGelu: [1, 1.702].map((alpha) => ({
-    inputs: [reals([3, 4], -3, 3)],
-    attributes: { alpha },
-  })),
   Gelu: ['none', 'tanh'].flatMap((approximate) =>
     [[2, 5], [7]].map((shape) => ({ inputs: [reals(shape, -3, 3)], attributes: { approximate } })),
   ),
@@ -324,4 +320,8 @@ export const OPERATOR_CASES: { readonly [K in OperatorName]: readonly OperatorCa
     { inputs: [reals([4]), integers([3], [-4, 3, -1])], attributes: { axis: 0 } },
     { inputs: [reals([3, 2]), integers([2], [2, 0], 'int32')], attributes: { axis: 0 } },
   ],
+  QuickGelu: [1, 1.702].map((alpha) => ({
+    inputs: [reals([3, 4], -3, 3)],
+    attributes: { alpha },
+  })),
 };
