@@ -18,7 +18,7 @@ export const TOY_TEACHER: Omit<TeacherJob, 'dataset' | 'seed'> = {
 const density = { kind: 'uniform', min: 0.02, max: 0.98 } as const;
 
 export const TOY_DISTILL: Omit<DistillJob, 'teacher' | 'seed'> = {
-  online: { init: 'teacher', updates: 5, learningRate: 1e-3, density },
+  online: { init: 'teacher', updates: 5, learningRate: 2e-3, density },
   steps: 8000,
   batch: 512,
   learningRate: 1e-3,
@@ -28,7 +28,7 @@ export const TOY_DISTILL: Omit<DistillJob, 'teacher' | 'seed'> = {
   lambda1: 0,
   tStar: 0.97,
   cIn: 0.97,
-  emaDecay: 0.999,
+  emaDecay: 0.9995,
   clipNorm: 0,
   density,
 };
