@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { FlowstepError } from '../errors.ts';
 import { type TimeDensity, TimeDensitySchema } from '../trainer/flow/density.ts';
+import type { LoopOptions } from '../trainer/run/loop-options.ts';
 
 /** JavaScript numbers are exact up to here; a larger seed would silently become another one. */
 const MAX_SEED = Number.MAX_SAFE_INTEGER;
@@ -91,6 +92,24 @@ export const densityInputs = {
     step: 0.1,
   }),
 };
+
+type LoopValues = z.infer<z.ZodObject<ReturnType<typeof trainingInputs>>> &
+  DensityValues & { seed: number };
+
+/** What `trainingInputs`, `densityInputs` and the seed tell a training loop. */
+export function loopOptions(inputs: LoopValues): LoopOptions {
+  return {
+    steps: inputs.steps,
+    batch: inputs.batch,
+    learningRate: inputs.learning_rate,
+    warmup: inputs.warmup,
+    schedule: inputs.schedule,
+    emaDecay: inputs.ema_decay,
+    clipNorm: inputs.clip_norm,
+    density: readDensity(inputs),
+    seed: inputs.seed,
+  };
+}
 
 interface DensityValues {
   density: 'uniform' | 'logit-normal';

@@ -5,7 +5,7 @@ import { distill } from '../trainer/run/distill.ts';
 import { loadModel } from '../trainer/run/model-file.ts';
 import {
   densityInputs,
-  readDensity,
+  loopOptions,
   runNameInput,
   seedInput,
   trainingInputs,
@@ -66,25 +66,17 @@ export const distillNode = defineNode({
     const teacher = await openTeacher(inputs.teacher, context);
     const { weights } = inputs.online;
     const onlineModel = weights && (await loadModel(await openFile(context.roots, weights)));
-    const density = readDensity(inputs);
+    const options = loopOptions(inputs);
     const run = await createRun(context, inputs.run_name);
     const training = distill(
       {
         teacher,
         online: inputs.online.options,
         ...(onlineModel && { onlineModel }),
-        steps: inputs.steps,
-        batch: inputs.batch,
-        learningRate: inputs.learning_rate,
-        warmup: inputs.warmup,
-        schedule: inputs.schedule,
+        ...options,
         lambda1: inputs.lambda1,
         tStar: inputs.t_star,
         cIn: inputs.c_in === CIN_AUTO ? inputs.t_star : inputs.c_in,
-        emaDecay: inputs.ema_decay,
-        clipNorm: inputs.clip_norm,
-        density,
-        seed: inputs.seed,
       },
       context.signal,
     );

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { trainTeacher } from '../trainer/run/train-teacher.ts';
 import {
   densityInputs,
-  readDensity,
+  loopOptions,
   runNameInput,
   seedInput,
   trainingInputs,
@@ -43,21 +43,13 @@ export const trainTeacherNode = defineNode({
   async execute(inputs, context) {
     const dataset = await openDataset(inputs.dataset, context);
     const network = networkFor(inputs.network, dataset);
-    const density = readDensity(inputs);
+    const options = loopOptions(inputs);
     const run = await createRun(context, inputs.run_name);
     const training = trainTeacher(
       {
         dataset,
         network,
-        steps: inputs.steps,
-        batch: inputs.batch,
-        learningRate: inputs.learning_rate,
-        warmup: inputs.warmup,
-        schedule: inputs.schedule,
-        emaDecay: inputs.ema_decay,
-        clipNorm: inputs.clip_norm,
-        density,
-        seed: inputs.seed,
+        ...options,
       },
       context.signal,
     );

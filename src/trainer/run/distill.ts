@@ -9,7 +9,7 @@ import { flowMatchingLoss } from '../methods/flow-matching.ts';
 import { classCount, type NetworkConfig, sampleShape } from '../nn/config.ts';
 import { parameterList } from '../nn/network.ts';
 import { initialise, type ParameterList } from '../nn/parameters.ts';
-import { learningRate, type Schedule } from '../optim/schedule.ts';
+import { learningRate } from '../optim/schedule.ts';
 import { fillNormalAsync } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
 import { engine } from '../runtime/engine.ts';
@@ -18,6 +18,7 @@ import type { TrainEvent } from './events.ts';
 import { type Field, GradientStep, TRAINED } from './gradient-step.ts';
 import { randomLabels } from './labels.ts';
 import { Learner } from './learner.ts';
+import type { LoopOptions } from './loop-options.ts';
 import type { FlowModel } from './model.ts';
 import { diverged, type Outcome } from './outcome.ts';
 import { Pacer } from './pacer.ts';
@@ -31,27 +32,15 @@ export interface OnlineOptions {
   readonly density: TimeDensity;
 }
 
-export interface DistillJob {
+/** `steps`, rate and average are the student's, `density` that of its loss. */
+export interface DistillJob extends LoopOptions {
   readonly teacher: FlowModel;
   readonly online: OnlineOptions;
   /** Weights that the online flow starts from, instead of `online.init`. */
   readonly onlineModel?: FlowModel;
-  /** Student updates. */
-  readonly steps: number;
-  readonly batch: number;
-  readonly learningRate: number;
-  readonly warmup: number;
-  readonly schedule: Schedule;
   readonly lambda1: number;
   readonly tStar: number;
   readonly cIn: number;
-  readonly emaDecay: number;
-  /** 0 = gradients are not clipped. */
-  readonly clipNorm: number;
-  /** Of the student's loss. */
-  readonly density: TimeDensity;
-  readonly seed: number;
-  readonly threads?: number;
 }
 
 export interface Distilled {

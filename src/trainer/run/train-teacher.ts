@@ -2,13 +2,13 @@
 
 import { FlowstepError } from '../../errors.ts';
 import type { Dataset } from '../data/dataset.ts';
-import { fillTimes, type TimeDensity } from '../flow/density.ts';
+import { fillTimes } from '../flow/density.ts';
 import { linearPath } from '../flow/path.ts';
 import { flowMatchingLoss } from '../methods/flow-matching.ts';
 import { classCount, type NetworkConfig, sampleShape } from '../nn/config.ts';
 import { parameterList } from '../nn/network.ts';
 import { initialise } from '../nn/parameters.ts';
-import { learningRate, type Schedule } from '../optim/schedule.ts';
+import { learningRate } from '../optim/schedule.ts';
 import { fillNormalAsync, fillUniform } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
 import { engine } from '../runtime/engine.ts';
@@ -17,25 +17,15 @@ import type { TrainEvent } from './events.ts';
 import { GradientStep, TRAINED } from './gradient-step.ts';
 import { setLabels } from './labels.ts';
 import { Learner } from './learner.ts';
+import type { LoopOptions } from './loop-options.ts';
 import type { FlowModel } from './model.ts';
 import { diverged, type Outcome } from './outcome.ts';
 import { Pacer } from './pacer.ts';
 import { Progress } from './progress.ts';
 
-export interface TeacherJob {
+export interface TeacherJob extends LoopOptions {
   readonly dataset: Dataset;
   readonly network: NetworkConfig;
-  readonly steps: number;
-  readonly batch: number;
-  readonly learningRate: number;
-  readonly warmup: number;
-  readonly schedule: Schedule;
-  readonly emaDecay: number;
-  /** 0 = gradients are not clipped. */
-  readonly clipNorm: number;
-  readonly density: TimeDensity;
-  readonly seed: number;
-  readonly threads?: number;
 }
 
 export interface TrainedTeacher {

@@ -10,7 +10,7 @@ import type { Pointer } from './ort-api.ts';
 /** ONNX Runtime's ORT_ENABLE_ALL. */
 const OPTIMISE_ALL = 99;
 
-/** Breaks on WebGPU, where the fused operator lacks the statistics (reference: its issue tracker); no gain on CPU. */
+/** On WebGPU the fused operator lacks the outputs mean and deviation, and the session fails; on the CPU it gains nothing. */
 const DISABLED_OPTIMISERS = 'SkipLayerNormFusion';
 
 export interface ProgramOptions {
