@@ -29,6 +29,8 @@ export class Program {
   readonly #runOptions: Pointer;
   readonly #graph: Graph;
   readonly #bound = new Map<string, BoundTensor>();
+  /** Inputs and outputs that have no memory yet. */
+  readonly #unbound: Set<string>;
   #running = false;
   #stopping = false;
   #disposed = false;
@@ -37,6 +39,7 @@ export class Program {
     this.name = options.name;
     this.#engine = on;
     this.#graph = graph;
+    this.#unbound = new Set([...graph.inputs.keys(), ...graph.outputs.keys()]);
     const { api } = on;
     const session = api.create('CreateSessionOptions');
     try {
@@ -125,10 +128,9 @@ export class Program {
   #begin(): void {
     if (this.#disposed) throw new FlowstepError('INTERNAL', `internal: ${this.name} is disposed`);
     if (this.#running) throw new FlowstepError('INTERNAL', `internal: ${this.name} already runs`);
-    for (const name of [...this.#graph.inputs.keys(), ...this.#graph.outputs.keys()]) {
-      if (!this.#bound.has(name)) {
-        throw new FlowstepError('INTERNAL', `internal: ${this.name}: ${name} is not bound`);
-      }
+    const [unbound] = this.#unbound;
+    if (unbound !== undefined) {
+      throw new FlowstepError('INTERNAL', `internal: ${this.name}: ${unbound} is not bound`);
     }
     this.#running = true;
   }
@@ -161,6 +163,7 @@ export class Program {
     this.#engine.api.call(how, this.#binding, name, bound.value);
     const previous = this.#bound.get(name);
     this.#bound.set(name, bound);
+    this.#unbound.delete(name);
     if (previous) this.#engine.unbind(previous);
   }
 
