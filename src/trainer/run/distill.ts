@@ -18,7 +18,7 @@ import type { TrainEvent } from './events.ts';
 import { type Field, GradientStep, TRAINED } from './gradient-step.ts';
 import { randomLabels } from './labels.ts';
 import { Learner } from './learner.ts';
-import type { LoopOptions } from './loop-options.ts';
+import { type LoopOptions, loopFacts } from './loop-options.ts';
 import type { FlowModel } from './model.ts';
 import { diverged, type Outcome } from './outcome.ts';
 import { Pacer } from './pacer.ts';
@@ -86,7 +86,7 @@ export async function* distill(
   return { outcome, ...trainer.models() };
 }
 
-/** The two programs of FGM and their random inputs. */
+/** The gradient steps of online flow and student, in turn, and their random inputs. */
 export class Distiller {
   readonly #job: DistillJob;
   readonly #online: Learner;
@@ -166,7 +166,7 @@ export class Distiller {
       const { loss } = await this.#onlineStep.run(this.#pacer, () =>
         this.#onlineNoise.fill(draw + 1),
       );
-      const norm = await this.#update(this.#online, loss!, online.learningRate * factor);
+      const norm = await this.#online.update(loss!, online.learningRate * factor, this.#pacer);
       if (!Number.isFinite(norm))
         return { metrics: {}, problem: 'the gradient of the online flow' };
       onlineMeters = { 'loss/online': loss!, 'norm/online': norm };
@@ -177,7 +177,7 @@ export class Distiller {
     const { loss, distance } = await this.#studentStep.run(this.#pacer, () =>
       this.#studentNoise.fill(index + 1),
     );
-    const norm = await this.#update(this.#student, loss!, lr);
+    const norm = await this.#student.update(loss!, lr, this.#pacer);
     if (!Number.isFinite(norm)) return { metrics: {}, problem: "the student's gradient" };
     return {
       metrics: {
@@ -191,24 +191,16 @@ export class Distiller {
   }
 
   models(): { student: FlowModel; online: FlowModel } {
-    const { teacher, batch, seed, tStar, cIn, lambda1 } = this.#job;
+    const { teacher, online, tStar, cIn, lambda1 } = this.#job;
     const { network, dataset } = teacher.info;
     const training = {
       steps: this.#student.updates,
-      batch,
-      seed,
       lambda1,
-      onlineUpdates: this.#job.online.updates,
-      onlineInit: this.#job.online.init,
-      learningRate: this.#job.learningRate,
-      onlineLearningRate: this.#job.online.learningRate,
-      schedule: this.#job.schedule,
-      emaDecay: this.#job.emaDecay,
-      clipNorm: this.#job.clipNorm,
-      warmup: this.#job.warmup,
-      density: JSON.stringify(this.#job.density),
-      onlineDensity: JSON.stringify(this.#job.online.density),
-      threads: engine().threads,
+      onlineUpdates: online.updates,
+      onlineInit: online.init,
+      onlineLearningRate: online.learningRate,
+      onlineDensity: JSON.stringify(online.density),
+      ...loopFacts(this.#job),
     };
     const info = { network, dataset, training };
     return {
@@ -225,11 +217,6 @@ export class Distiller {
     this.#studentStep.dispose();
     this.#online.dispose();
     this.#student.dispose();
-  }
-
-  /** Updates a network unless its loss is not finite; returns the norm of the gradient, NaN when nothing was done. */
-  async #update(learner: Learner, loss: number, rate: number): Promise<number> {
-    return Number.isFinite(loss) ? learner.update(rate, this.#pacer) : Number.NaN;
   }
 
   #times(step: GradientStep): Float32Array {

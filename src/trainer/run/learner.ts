@@ -63,8 +63,9 @@ export class Learner {
     return this.state.get('ema') ?? this.weights;
   }
 
-  /** One update with `gradient`; returns its norm. When that is not finite nothing has changed. */
-  async update(learningRate: number, pacer: Pacer): Promise<number> {
+  /** One update with `gradient`, that of `loss`; returns its norm. When either is not finite nothing changes and the norm is not finite. */
+  async update(loss: number, learningRate: number, pacer: Pacer): Promise<number> {
+    if (!Number.isFinite(loss)) return Number.NaN;
     const k = this.updates + 1;
     const { rate, epsilon } = adamScalars(this.options, k, learningRate);
     this.#rate[0] = rate;

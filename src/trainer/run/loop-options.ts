@@ -1,6 +1,7 @@
-/** @file What every training loop is told. */
+/** @file What every training loop is told, and what its models' files say of it. */
 import type { TimeDensity } from '../flow/density.ts';
 import type { Schedule } from '../optim/schedule.ts';
+import { engine } from '../runtime/engine.ts';
 
 export interface LoopOptions {
   /** Updates of the network that is trained. */
@@ -20,4 +21,19 @@ export interface LoopOptions {
   /** Decides every random draw. */
   readonly seed: number;
   readonly threads?: number;
+}
+
+/** The options as facts for a model's file. */
+export function loopFacts(options: LoopOptions) {
+  return {
+    batch: options.batch,
+    seed: options.seed,
+    learningRate: options.learningRate,
+    schedule: options.schedule,
+    warmup: options.warmup,
+    emaDecay: options.emaDecay,
+    clipNorm: options.clipNorm,
+    density: JSON.stringify(options.density),
+    threads: engine().threads,
+  };
 }

@@ -12,12 +12,12 @@ import { learningRate } from '../optim/schedule.ts';
 import { fillNormalAsync, fillUniform } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
 import { engine } from '../runtime/engine.ts';
-import { sameShape } from '../tensor.ts';
+import { sameShape, sizeOf } from '../tensor.ts';
 import type { TrainEvent } from './events.ts';
 import { GradientStep, TRAINED } from './gradient-step.ts';
 import { setLabels } from './labels.ts';
 import { Learner } from './learner.ts';
-import type { LoopOptions } from './loop-options.ts';
+import { type LoopOptions, loopFacts } from './loop-options.ts';
 import type { FlowModel } from './model.ts';
 import { diverged, type Outcome } from './outcome.ts';
 import { Pacer } from './pacer.ts';
@@ -81,7 +81,7 @@ export async function* trainTeacher(
     },
   });
 
-  const noise = new Float32Array(batch * shape.reduce((a, b) => a * b, 1));
+  const noise = new Float32Array(batch * sizeOf(shape));
   const drop = new Float32Array(batch);
   const pacer = new Pacer();
   const progress = new Progress(steps);
@@ -107,8 +107,7 @@ export async function* trainTeacher(
       const meters = await step.run(pacer, () =>
         fillNormalAsync(noise, seed, STREAMS.teacherNoise, i + 1),
       );
-      // A loss that is not finite must not reach the weights either.
-      const norm = Number.isFinite(meters['loss']) ? await learner.update(lr, pacer) : Number.NaN;
+      const norm = await learner.update(meters['loss']!, lr, pacer);
       if (!Number.isFinite(norm)) {
         outcome = diverged('the loss', i + 1);
         break;
@@ -140,15 +139,7 @@ export async function* trainTeacher(
         dataset: { name: dataset.name, hash: dataset.hash },
         training: {
           steps: learner.updates,
-          batch,
-          learningRate: job.learningRate,
-          schedule: job.schedule,
-          warmup: job.warmup,
-          emaDecay: job.emaDecay,
-          clipNorm: job.clipNorm,
-          density: JSON.stringify(job.density),
-          seed,
-          threads: engine().threads,
+          ...loopFacts(job),
         },
       },
       parameters: learner.averaged.slice(),
