@@ -11,7 +11,8 @@ import { NetworkConfigSchema } from '../src/trainer/nn/config.ts';
 import { parameterList } from '../src/trainer/nn/network.ts';
 import { initialise } from '../src/trainer/nn/parameters.ts';
 import { BENCH_CONFIGS, type BenchConfig } from '../src/trainer/run/benchmark.ts';
-import { Distiller } from '../src/trainer/run/distill.ts';
+import { Distiller } from '../src/trainer/run/distiller.ts';
+import { studentSettings } from '../src/trainer/run/model.ts';
 import { mergeResults } from './results.ts';
 
 const { values } = parseArgs({
@@ -56,10 +57,11 @@ function distiller(config: BenchConfig): Distiller {
     warmup: 0,
     schedule: 'constant',
     lambda1: 1,
-    tStar: 0.97,
-    cIn: 0.97,
+    weight: 'velocity',
+    student: studentSettings({ tStar: 0.97, cIn: 0.97 }),
     emaDecay: 0.999,
     clipNorm: 0,
+    clipValue: 0,
     density,
     seed: 0,
   });
@@ -71,7 +73,7 @@ const results: Record<string, Awaited<ReturnType<typeof delays>>> = {
 for (const config of ['mlp-2d', 'dit-s'] as const) {
   const training = distiller(config);
   let step = 0;
-  results[config] = await delays(() => training.iteration(step++));
+  results[config] = await delays(() => training.step(step++));
   training.dispose();
 }
 console.table(results);

@@ -1,7 +1,8 @@
 /** @file The recipe for the 2-D sets: what verify:toy runs, and what workflows/fgm-2d.json shortens. */
 import { NetworkConfigSchema } from '../src/trainer/nn/config.ts';
-import type { DistillJob } from '../src/trainer/run/distill.ts';
-import type { TeacherJob } from '../src/trainer/run/train-teacher.ts';
+import type { DistillJob } from '../src/trainer/run/distiller.ts';
+import { studentSettings } from '../src/trainer/run/model.ts';
+import type { TeacherJob } from '../src/trainer/run/teacher-trainer.ts';
 
 export const TOY_TEACHER: Omit<TeacherJob, 'dataset' | 'seed'> = {
   network: NetworkConfigSchema.parse({ kind: 'mlp', dim: 2, width: 128, layers: 3 }),
@@ -12,6 +13,7 @@ export const TOY_TEACHER: Omit<TeacherJob, 'dataset' | 'seed'> = {
   schedule: 'linear',
   emaDecay: 0.999,
   clipNorm: 0,
+  clipValue: 0,
   density: { kind: 'uniform', min: 0, max: 1 },
 };
 
@@ -26,9 +28,10 @@ export const TOY_DISTILL: Omit<DistillJob, 'teacher' | 'seed'> = {
   schedule: 'linear',
   // L2 alone: on these sets it came closer to the data than the full loss in a fraction of the steps.
   lambda1: 0,
-  tStar: 0.97,
-  cIn: 0.97,
+  weight: 'velocity',
+  student: studentSettings({ tStar: 0.97, cIn: 0.97 }),
   emaDecay: 0.9995,
   clipNorm: 0,
+  clipValue: 0,
   density,
 };

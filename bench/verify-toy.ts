@@ -13,10 +13,11 @@ import { energyDistance } from '../src/trainer/metrics/energy-distance.ts';
 import { modeShares } from '../src/trainer/metrics/mode-shares.ts';
 import { fillNormal } from '../src/trainer/random/philox.ts';
 import { STREAMS } from '../src/trainer/random/streams.ts';
-import { distill } from '../src/trainer/run/distill.ts';
+import { Distiller } from '../src/trainer/run/distiller.ts';
 import type { FlowModel } from '../src/trainer/run/model.ts';
 import { type Solver, sample } from '../src/trainer/run/sample.ts';
-import { trainTeacher } from '../src/trainer/run/train-teacher.ts';
+import { TeacherTrainer } from '../src/trainer/run/teacher-trainer.ts';
+import { train } from '../src/trainer/run/train.ts';
 import { engine } from '../src/trainer/runtime/engine.ts';
 import { float32 } from '../src/trainer/tensor.ts';
 import { mergeResults } from './results.ts';
@@ -68,9 +69,13 @@ async function finish<E, R>(run: AsyncGenerator<E, R>): Promise<R> {
 
 async function verify(set: PointSetName, seed: number) {
   const started = performance.now();
-  const { teacher } = await finish(trainTeacher({ ...TOY_TEACHER, dataset: pointSet(set), seed }));
+  const teacherJob = { ...TOY_TEACHER, dataset: pointSet(set), seed };
+  const trained = await finish(train(new TeacherTrainer(teacherJob), teacherJob.steps));
+  const { teacher } = trained.models;
   const taught = performance.now();
-  const { student, outcome } = await finish(distill({ ...TOY_DISTILL, teacher, seed }));
+  const distiller = new Distiller({ ...TOY_DISTILL, teacher, seed });
+  const { models, outcome } = await finish(train(distiller, TOY_DISTILL.steps));
+  const { student } = models;
   const distilled = performance.now();
   const ofTeacher = await measure(teacher, set, 'euler');
   const ofStudent = await measure(student, set, 'one-step');

@@ -45,7 +45,7 @@ export function addSampleCommand(program: Command, io: Io): void {
     )
     .option(
       '--steps <K>',
-      `steps of euler or heun (default: ${DEFAULT_STEPS})`,
+      `steps of euler or heun (default: ${DEFAULT_STEPS}), or of a student's own (default: all)`,
       wholeNumber(1, 10_000),
     )
     .option('--label <L>', 'class of all samples (default: each in turn)', wholeNumber(0, 99_999))
@@ -63,13 +63,8 @@ async function sampleToFile(options: SampleOptions, io: Io): Promise<void> {
   const write = writerFor(options.out);
   const model = await loadModel(options.model);
   const solver = options.solver ?? defaultSolver(model);
-  if (solver === 'one-step' && options.steps !== undefined && options.steps !== 1) {
-    throw new FlowstepError('USAGE', '--steps does not go with --solver one-step', {
-      hint: 'Leave --steps out, or choose --solver euler.',
-    });
-  }
   const { count, seed, label } = options;
-  const steps = solver === 'one-step' ? 1 : (options.steps ?? DEFAULT_STEPS);
+  const steps = options.steps ?? (solver === 'one-step' ? stepsOf(model) : DEFAULT_STEPS);
   const start = performance.now();
   const samples = await drawSamples(
     model,
@@ -84,6 +79,11 @@ async function sampleToFile(options: SampleOptions, io: Io): Promise<void> {
     `${count} samples by ${solver}, ${steps} step${steps === 1 ? '' : 's'}, in ${seconds} s`,
   );
   io.stdout.write(`${target}\n`);
+}
+
+/** As many as the student was trained for. */
+function stepsOf(model: FlowModel): number {
+  return model.info.student?.grid.length ?? 1;
 }
 
 function defaultSolver(model: FlowModel): Solver {

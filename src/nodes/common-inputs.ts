@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { FlowstepError } from '../errors.ts';
 import { type TimeDensity, TimeDensitySchema } from '../trainer/flow/density.ts';
 import type { LoopOptions } from '../trainer/run/loop-options.ts';
+import { RESUME_POLICIES } from '../trainer/run/run-folder.ts';
 
 /** JavaScript numbers are exact up to here; a larger seed would silently become another one. */
 const MAX_SEED = Number.MAX_SAFE_INTEGER;
@@ -15,20 +16,43 @@ export function learningRateInput(value: number, tooltip: string) {
   return z.number().min(1e-8).max(1).default(value).meta({ tooltip, step: 1e-5 });
 }
 
-/** A folder name, not a path: a workflow must not write where it likes. */
-export function runNameInput(value: string) {
-  return z
+/** Where a run is kept and how it goes on. */
+export const runInputs = {
+  // A folder name, not a path: a workflow must not write where it likes.
+  run_name: z
     .string()
-    .regex(/^[\w][\w. -]{0,99}$/, {
+    .regex(/^(?:\w[\w. -]{0,99})?$/, {
       error: 'must be a plain name: letters, digits, space, dot, dash, underscore; at most 100',
     })
-    .default(value)
+    .default('')
     .meta({
       tooltip:
-        'Folder below runs/ in the output folder for the weights and the statistics. ' +
-        'A name that is taken gets a number: nothing is overwritten.',
-    });
-}
+        'Folder below runs/ in the output folder. Empty = a name made of the settings: ' +
+        'the same settings go on with the same run, others start one of their own.',
+    }),
+  resume: z
+    .enum(RESUME_POLICIES)
+    .default('auto')
+    .meta({
+      tooltip:
+        'auto: go on with the run of this name and these settings where it stopped, or start it; ' +
+        'must: only go on; never: only start.',
+    }),
+  checkpoint_every: z.int().min(0).max(100_000_000).default(500).meta({
+    tooltip: 'Steps between checkpoints; 0 = only when the run ends or is stopped.',
+    step: 1,
+  }),
+  keep_checkpoints: z.int().min(1).max(1000).default(3).meta({
+    tooltip: 'How many of the newest checkpoints are kept.',
+    step: 1,
+  }),
+  sample_every: z.int().min(0).max(100_000_000).default(500).meta({
+    tooltip: 'Steps between sample pictures, all from the same noise; 0 = none.',
+    step: 1,
+  }),
+};
+
+export type RunInputs = z.infer<z.ZodObject<typeof runInputs>>;
 
 /** Inputs of every training loop. */
 export function trainingInputs(defaults: {
@@ -65,6 +89,10 @@ export function trainingInputs(defaults: {
     }),
     clip_norm: z.number().min(0).max(1e6).default(0).meta({
       tooltip: 'Longest gradient that is not shortened; 0 shortens none.',
+      step: 0.1,
+    }),
+    clip_value: z.number().min(0).max(1e6).default(0).meta({
+      tooltip: 'Largest size of an element of the gradient, after clip_norm; 0 = any.',
       step: 0.1,
     }),
   };
@@ -106,6 +134,7 @@ export function loopOptions(inputs: LoopValues): LoopOptions {
     schedule: inputs.schedule,
     emaDecay: inputs.ema_decay,
     clipNorm: inputs.clip_norm,
+    clipValue: inputs.clip_value,
     density: readDensity(inputs),
     seed: inputs.seed,
   };

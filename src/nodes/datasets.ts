@@ -1,27 +1,45 @@
 /** @file From data set handles to data in memory. */
+import { join } from 'node:path';
 import { FlowstepError } from '../errors.ts';
+import { cifar10 } from '../trainer/data/cifar10.ts';
 import type { Dataset } from '../trainer/data/dataset.ts';
 import { fashionMnist, usualFolders } from '../trainer/data/fashion-mnist.ts';
 import { idxDataset } from '../trainer/data/idx.ts';
+import { latents } from '../trainer/data/latents.ts';
+import { pictureBatch } from '../trainer/data/picture-batch.ts';
+import { pictureFolder } from '../trainer/data/picture-folder.ts';
 import { pointSet } from '../trainer/data/points.ts';
+import { Progress } from '../trainer/run/progress.ts';
 import type { FlowDatasetHandle } from './handles.ts';
 import type { NodeContext } from './node-context.ts';
-import { openFile } from './root-files.ts';
+import { openFile, resolveInside } from './root-files.ts';
 
-/** A handle that does not know the hash of its data yet. */
+/** A handle that does not know its data yet. */
 export type DatasetSource = FlowDatasetHandle extends infer Handle
   ? Handle extends FlowDatasetHandle
-    ? Omit<Handle, 'type' | 'hash'>
+    ? Omit<Handle, 'type' | 'hash' | 'captionCount'>
     : never
   : never;
 
-/** Reads the data and names it by its hash. */
+/** Where decoded pictures are kept, relative to the output folder; it may be deleted at any time but for the sets of IMAGE batches. */
+export const DATASET_CACHE = 'cache/datasets';
+
+/** Time between two reports of progress: often enough to look alive. */
+const PROGRESS_PERIOD_MS = 100;
+
+/** Reads the data and names it by its hash; tells what is wrong with it but stops nothing. */
 export async function nameDataset(
   source: DatasetSource,
   context: NodeContext,
 ): Promise<FlowDatasetHandle> {
-  const { hash } = await readDataset(source, context);
-  return { ...source, type: 'FLOW_DATASET', hash };
+  const { hash, captions } = await readDataset(source, context, true);
+  const captionCount = captions?.length;
+  return {
+    ...source,
+    type: 'FLOW_DATASET',
+    hash,
+    ...(captionCount !== undefined && { captionCount }),
+  };
 }
 
 /** The data that the handle names; refuses data that has changed since. */
@@ -29,23 +47,63 @@ export async function openDataset(
   handle: FlowDatasetHandle,
   context: NodeContext,
 ): Promise<Dataset> {
-  const dataset = await readDataset(handle, context);
+  // What there is to tell was told when the data was named.
+  const dataset = await readDataset(handle, context, false);
   if (dataset.hash === handle.hash) return dataset;
   throw new FlowstepError('DATASET_INVALID', `data set ${dataset.name} has changed`, {
     hint: 'Run Flow Dataset again, so that the graph names the data that is there now.',
   });
 }
 
-async function readDataset(source: DatasetSource, context: NodeContext): Promise<Dataset> {
+async function readDataset(
+  source: DatasetSource,
+  context: NodeContext,
+  isTold: boolean,
+): Promise<Dataset> {
+  const { roots } = context;
   switch (source.kind) {
     case 'points':
       return pointSet(source.set);
     case 'fashion-mnist':
-      return fashionMnist(source.split, usualFolders(context.roots.data));
+      return fashionMnist(source.split, usualFolders(roots.data), source.flip);
+    case 'cifar10':
+      return cifar10(source.split, roots.data, source.flip ?? false);
     case 'idx': {
-      const images = await openFile(context.roots, source.images);
-      const labels = source.labels && (await openFile(context.roots, source.labels));
-      return idxDataset(source.images.path, { images, ...(labels && { labels }) });
+      const images = await openFile(roots, source.images);
+      const labels = source.labels && (await openFile(roots, source.labels));
+      return idxDataset(source.images.path, { images, ...(labels && { labels }) }, source.flip);
     }
+    case 'folder':
+      return pictureFolder(
+        source.folder,
+        await resolveInside(roots, 'data', source.folder),
+        { ...source, flip: source.flip ?? false },
+        {
+          cache: join(roots.output, DATASET_CACHE),
+          signal: context.signal,
+          onProgress: progressTo(context),
+          onNotice: (message) => isTold && context.onNotice?.(message),
+        },
+      );
+    case 'images':
+      return pictureBatch(await openFile(roots, source.file), source.flip ?? false);
+    case 'latents':
+      return latents(source.file.path, await openFile(roots, source.file));
   }
+}
+
+/** Tells files done as steps of the node, now and then. */
+function progressTo(context: NodeContext): (done: number, total: number) => void {
+  let progress: Progress | undefined;
+  let [toldAt, toldDone] = [performance.now(), 0];
+  return (done, total) => {
+    // Files are gone through more than once: to name them, and to decode them.
+    if (done <= toldDone) [progress, toldDone] = [undefined, 0];
+    const now = performance.now();
+    if (now - toldAt < PROGRESS_PERIOD_MS && done < total) return;
+    progress ??= new Progress(total);
+    const rate = progress.tick(done, (now - toldAt) / (done - toldDone));
+    [toldAt, toldDone] = [now, done];
+    context.onProgress({ kind: 'step', step: done, steps: total, metrics: {}, ...rate });
+  };
 }

@@ -20,7 +20,14 @@ export interface NodeResult<Outputs = Readonly<Record<string, unknown>>> {
 export interface FlowNode {
   readonly definition: NodeDefinition;
   readonly inputs: z.ZodObject;
-  /** Checks `values` against the schema, fills in defaults, then executes. */
+  /** Checks `values` against the schema and fills in defaults; throws WORKFLOW_INVALID with every issue. */
+  readInputs(values: Readonly<Record<string, unknown>>): Record<string, unknown>;
+  /** What the result depends on besides the inputs, as text; undefined when there is nothing. */
+  fingerprint(
+    values: Readonly<Record<string, unknown>>,
+    context: NodeContext,
+  ): Promise<string | undefined>;
+  /** Reads the inputs, then executes. */
   run(values: Readonly<Record<string, unknown>>, context: NodeContext): Promise<NodeResult>;
 }
 
@@ -40,6 +47,11 @@ interface NodeDeclaration<Inputs extends z.ZodObject, Outputs extends OutputShap
   /** In slot order. */
   readonly outputs: Outputs;
   readonly outputNode?: boolean;
+  /**
+   * For nodes whose inputs name something outside the graph, such as a file: a text that changes
+   * when that changes. A result is used again only while it stays the same.
+   */
+  fingerprint?(inputs: z.output<Inputs>, context: NodeContext): Promise<string>;
   execute(
     inputs: z.output<Inputs>,
     context: NodeContext,
@@ -50,6 +62,14 @@ interface NodeDeclaration<Inputs extends z.ZodObject, Outputs extends OutputShap
 export function defineNode<Inputs extends z.ZodObject, Outputs extends OutputShape>(
   node: NodeDeclaration<Inputs, Outputs>,
 ): FlowNode {
+  const readInputs = (values: Readonly<Record<string, unknown>>) => {
+    const issues = checkInputs(node.inputs, values);
+    if (issues.length > 0) {
+      const what = issues.map((i) => `${i.field}: ${i.message}`).join('; ');
+      throw new FlowstepError('WORKFLOW_INVALID', `${node.displayName}: ${what}`, { issues });
+    }
+    return node.inputs.parse(values);
+  };
   return {
     definition: {
       id: node.id,
@@ -61,13 +81,8 @@ export function defineNode<Inputs extends z.ZodObject, Outputs extends OutputSha
       outputNode: node.outputNode ?? false,
     },
     inputs: node.inputs,
-    async run(values, context) {
-      const issues = checkInputs(node.inputs, values);
-      if (issues.length > 0) {
-        const what = issues.map((i) => `${i.field}: ${i.message}`).join('; ');
-        throw new FlowstepError('WORKFLOW_INVALID', `${node.displayName}: ${what}`, { issues });
-      }
-      return node.execute(node.inputs.parse(values), context);
-    },
+    readInputs,
+    fingerprint: async (values, context) => node.fingerprint?.(readInputs(values), context),
+    run: async (values, context) => node.execute(readInputs(values), context),
   };
 }

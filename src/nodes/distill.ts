@@ -1,32 +1,41 @@
 /** @file FGM Distill: a one-step student from a flow of many steps. */
 import { z } from 'zod';
 import { FlowstepError } from '../errors.ts';
-import { distill } from '../trainer/run/distill.ts';
+import { VELOCITY_WEIGHTS } from '../trainer/methods/fgm.ts';
+import { usesRealData } from '../trainer/methods/real-data.ts';
+import { Distiller, type RealData } from '../trainer/run/distiller.ts';
+import { MAX_STUDENT_STEPS, studentSettings, TRANSITIONS } from '../trainer/run/model.ts';
 import { loadModel } from '../trainer/run/model-file.ts';
 import {
   densityInputs,
   loopOptions,
-  runNameInput,
+  runInputs,
   seedInput,
   trainingInputs,
 } from './common-inputs.ts';
+import { openDataset } from './datasets.ts';
 import { defineNode } from './define-node.ts';
 import { openTeacher } from './flow-models.ts';
 import {
+  type FlowDatasetHandle,
+  FlowDatasetSchema,
   type FlowModelHandle,
   FlowModelSchema,
   FlowReportSchema,
   type OnlineFlowHandle,
   OnlineFlowSchema,
 } from './handles.ts';
+import type { NodeContext } from './node-context.ts';
 import { openFile } from './root-files.ts';
-import { createRun, recordRun, reportOf, requireFinished, storeModel } from './training-run.ts';
+import { reportOf, requireFinished, runTraining, storeModel } from './training-run.ts';
 
 /** c_in as 0 stands for "equal to t*", which no valid value can mean. */
 const CIN_AUTO = 0;
 
+const ID = 'FlowstepDistill';
+
 export const distillNode = defineNode({
-  id: 'FlowstepDistill',
+  id: ID,
   displayName: 'FGM Distill',
   category: 'flowstep/training',
   description:
@@ -52,9 +61,37 @@ export const distillNode = defineNode({
         'Factor on the noise before the student sees it; 0 = the same as t_star, as samplers of a graph do.',
       step: 0.01,
     }),
+    weight: z.enum(VELOCITY_WEIGHTS).default('velocity').meta({
+      tooltip:
+        'Weight of the loss over time: velocity 1, as in the paper; x0 t^2; sid t^2 / mean |x0 - D_u|; sid-dit t^2 (1 - t).',
+    }),
+    student_steps: z.int().min(1).max(MAX_STUDENT_STEPS).default(1).meta({
+      tooltip: 'Network evaluations of a sample: 1, or up to 4 for more detail.',
+      step: 1,
+    }),
+    shift: z.number().min(0.01).max(100).default(1).meta({
+      tooltip: "Of the times of several steps, as in ComfyUI's ModelSamplingSD3: SD3 uses 3.",
+      step: 0.1,
+    }),
+    transition: z.enum(TRANSITIONS).default('euler').meta({
+      tooltip:
+        'Between steps: an Euler step along the flow, or a guess of the sample with fresh noise.',
+    }),
+    real_alpha: z.number().min(0.01).max(1).default(1).meta({
+      tooltip:
+        "RealUID's alpha, not SiD's: below 1 the online flow also learns from real data. 1 = no real data.",
+      step: 0.01,
+    }),
+    real_beta: z.number().min(0.01).max(1).default(1).meta({
+      tooltip: "RealUID's beta; a little above or below real_alpha. 1 with real_alpha 1.",
+      step: 0.01,
+    }),
     ...densityInputs,
     seed: seedInput('Decides every random draw of the training.'),
-    run_name: runNameInput('student'),
+    ...runInputs,
+    dataset: FlowDatasetSchema.optional().meta({
+      tooltip: 'Real data, used when real_alpha is below 1.',
+    }),
   }),
   outputs: {
     student: FlowModelSchema.meta({ tooltip: 'The one-step student, for One-Step Sampler.' }),
@@ -66,24 +103,27 @@ export const distillNode = defineNode({
     const teacher = await openTeacher(inputs.teacher, context);
     const { weights } = inputs.online;
     const onlineModel = weights && (await loadModel(await openFile(context.roots, weights)));
-    const options = loopOptions(inputs);
-    const run = await createRun(context, inputs.run_name);
-    const training = distill(
-      {
-        teacher,
-        online: inputs.online.options,
-        ...(onlineModel && { onlineModel }),
-        ...options,
-        lambda1: inputs.lambda1,
+    const realData = await realDataOf(inputs, context);
+    const distiller = new Distiller({
+      teacher,
+      online: inputs.online.options,
+      ...(onlineModel && { onlineModel }),
+      ...loopOptions(inputs),
+      lambda1: inputs.lambda1,
+      weight: inputs.weight,
+      student: studentSettings({
         tStar: inputs.t_star,
         cIn: inputs.c_in === CIN_AUTO ? inputs.t_star : inputs.c_in,
-      },
-      context.signal,
-    );
-    const trained = await recordRun(training, run, context);
-    const student = await storeModel(run, 'student', trained.student, context);
-    const online = await storeModel(run, 'online', trained.online, context);
-    requireFinished(trained.outcome, run);
+        steps: inputs.student_steps,
+        shift: inputs.shift,
+        transition: inputs.transition,
+      }),
+      ...(realData && { realData }),
+    });
+    const { models, outcome, run } = await runTraining('student', distiller, inputs, ID, context);
+    const student = await storeModel(run, 'student', models.student, context);
+    const online = await storeModel(run, 'online', models.online, context);
+    requireFinished(outcome, run);
     return {
       outputs: {
         student: { type: 'FLOW_MODEL' as const, ...student },
@@ -94,6 +134,19 @@ export const distillNode = defineNode({
     };
   },
 });
+
+async function realDataOf(
+  inputs: { real_alpha: number; real_beta: number; dataset?: FlowDatasetHandle | undefined },
+  context: NodeContext,
+): Promise<RealData | undefined> {
+  const weights = { realAlpha: inputs.real_alpha, realBeta: inputs.real_beta };
+  if (!usesRealData(weights)) return undefined;
+  if (inputs.dataset) return { ...weights, dataset: await openDataset(inputs.dataset, context) };
+  throw new FlowstepError('WORKFLOW_INVALID', 'real_alpha below 1 needs real data', {
+    field: 'dataset',
+    hint: 'Connect Flow Dataset, or set real_alpha and real_beta to 1.',
+  });
+}
 
 /** An online flow that follows another teacher starts far from the student and the loss means nothing. */
 function requireSameTeacher(teacher: FlowModelHandle, online: OnlineFlowHandle): void {

@@ -15,7 +15,8 @@ export const EVERY_CLASS = -1;
 
 export interface DrawRequest {
   readonly solver: Solver;
-  readonly steps: number;
+  /** Of a student: left out = as many as it was trained for. */
+  readonly steps?: number;
   readonly seed: number;
   readonly count: number;
   /** One class for all samples; EVERY_CLASS or left out = each in turn. */
@@ -31,9 +32,21 @@ export async function drawSamples(
   requireFittingSolver(model, request.solver);
   const labels = labelsFor(model, request);
   const shape = [request.count, ...sampleShape(model.info.network)];
-  const noise = prepareNoise(shape, request.seed);
-  const { solver, steps } = request;
-  return sample(model, { solver, steps, noise, ...(labels && { labels }) }, signal);
+  const { solver, steps, seed } = request;
+  const { student } = model.info;
+  return sample(
+    model,
+    {
+      solver,
+      ...(steps !== undefined && { steps }),
+      noise: prepareNoise(shape, seed),
+      ...(labels && { labels }),
+      ...(student?.transition === 'fresh' && {
+        freshNoise: student.grid.slice(1).map((_, k) => prepareNoise(shape, seed + 1 + k)),
+      }),
+    },
+    signal,
+  );
 }
 
 function requireFittingSolver(model: FlowModel, solver: Solver): void {
@@ -42,7 +55,7 @@ function requireFittingSolver(model: FlowModel, solver: Solver): void {
   throw isStudent
     ? new FlowstepError('MODEL_INVALID', `a student cannot be sampled by ${solver}`, {
         field: 'model',
-        hint: 'It makes a sample in one step: use One-Step Sampler, or --solver one-step.',
+        hint: 'It has steps of its own: use One-Step Sampler, or --solver one-step.',
       })
     : new FlowstepError('MODEL_INVALID', `a ${model.info.role} cannot be sampled in one step`, {
         field: 'model',

@@ -10,7 +10,19 @@ function linked<Schema extends z.ZodType>(link: string, schema: Schema): Schema 
   return schema.meta({ link });
 }
 
-const datasetFields = { type: z.literal('FLOW_DATASET'), hash: z.string() };
+const datasetFields = {
+  type: z.literal('FLOW_DATASET'),
+  hash: z.string(),
+  /** Number of captions, for sets that have them. */
+  captionCount: z.int().min(1).optional(),
+};
+
+/** Fields of sets of pictures. */
+const pictureFields = {
+  ...datasetFields,
+  /** Absent means false, as in workflows from before there was a choice. */
+  flip: z.boolean().optional(),
+};
 
 /** A trained teacher or student on disk. */
 export const FlowModelSchema = linked(
@@ -24,16 +36,33 @@ export const FlowDatasetSchema = linked(
   z.discriminatedUnion('kind', [
     z.strictObject({ ...datasetFields, kind: z.literal('points'), set: z.enum(POINT_SET_NAMES) }),
     z.strictObject({
-      ...datasetFields,
+      ...pictureFields,
       kind: z.literal('fashion-mnist'),
       split: z.enum(['train', 'test']),
     }),
     z.strictObject({
-      ...datasetFields,
+      ...pictureFields,
+      kind: z.literal('cifar10'),
+      split: z.enum(['train', 'test']),
+    }),
+    z.strictObject({
+      ...pictureFields,
       kind: z.literal('idx'),
       images: FileRefSchema,
       labels: FileRefSchema.optional(),
     }),
+    z.strictObject({
+      ...pictureFields,
+      kind: z.literal('folder'),
+      /** Relative to the data folder, with forward slashes. */
+      folder: z.string().min(1),
+      size: z.int().min(0),
+      channels: z.enum(['rgb', 'grey']),
+      classes: z.enum(['none', 'folders']),
+      captions: z.enum(['none', 'files']),
+    }),
+    z.strictObject({ ...pictureFields, kind: z.literal('images'), file: FileRefSchema }),
+    z.strictObject({ ...datasetFields, kind: z.literal('latents'), file: FileRefSchema }),
   ]),
 );
 

@@ -21,34 +21,72 @@ export const loadModelNode = defineNode({
           'Model file: a path below the models folder ("fashion/student.safetensors"), ' +
           'or one below the output folder ("runs/teacher/teacher.safetensors").',
       }),
+    sha256: z
+      .string()
+      .regex(/^([0-9a-f]{64})?$/i, { error: 'must be 64 hexadecimal digits, or empty' })
+      .default('')
+      .meta({ tooltip: 'sha256 of the file; another file under this name is refused.' }),
+    made_by: z.string().default('').meta({
+      tooltip: 'Workflow that makes the file, told when it is missing.',
+    }),
   }),
   outputs: {
     model: FlowModelSchema.meta({ tooltip: 'The model; samplers and trainers take it.' }),
   },
-  async execute({ file }, context) {
-    const model = { type: 'FLOW_MODEL' as const, ...(await findModel(file, context)) };
+  fingerprint: async (inputs, context) => (await findModel(inputs, context)).sha256,
+  async execute(inputs, context) {
+    const ref = await findModel(inputs, context);
+    requireHash(ref, inputs);
+    const model = { type: 'FLOW_MODEL' as const, ...ref };
     // A file that is no model must fail here, at the node that names it, not where it is used.
     await openModel(model, context);
     return { outputs: { model } };
   },
 });
 
+/** What the user says about the file. */
+interface WantedModel {
+  readonly file: string;
+  readonly sha256: string;
+  readonly made_by: string;
+}
+
 /** The models folder first: what a run has written there by the same name must not replace it. */
-async function findModel(file: string, context: NodeContext): Promise<FileRef> {
-  try {
-    return await nameFile(context.roots, 'models', file);
-  } catch (error) {
-    if (!(error instanceof FlowstepError) || error.code !== 'FILE_NOT_FOUND') throw error;
+async function findModel(wanted: WantedModel, context: NodeContext): Promise<FileRef> {
+  for (const root of ['models', 'output'] as const) {
+    try {
+      return await nameFile(context.roots, root, wanted.file);
+    } catch (error) {
+      if (!(error instanceof FlowstepError) || error.code !== 'FILE_NOT_FOUND') throw error;
+    }
   }
-  try {
-    return await nameFile(context.roots, 'output', file);
-  } catch (error) {
-    if (!(error instanceof FlowstepError) || error.code !== 'FILE_NOT_FOUND') throw error;
-    const { models, output } = context.roots;
-    throw new FlowstepError('FILE_NOT_FOUND', `there is no model file ${file}`, {
-      field: 'file',
-      hint: `It was looked for in ${models} and in ${output}.`,
-      cause: error,
-    });
-  }
+  const { models, output } = context.roots;
+  const hash = wanted.sha256 && ` (sha256 ${wanted.sha256})`;
+  throw new FlowstepError('FILE_NOT_FOUND', `there is no model file ${wanted.file}${hash}`, {
+    field: 'file',
+    hint: [`It was looked for in ${models} and in ${output}.`, howToMake(wanted)]
+      .filter(Boolean)
+      .join(' '),
+  });
+}
+
+function requireHash({ root, path, sha256 }: FileRef, wanted: WantedModel): void {
+  if (wanted.sha256 === '' || wanted.sha256.toLowerCase() === sha256) return;
+  throw new FlowstepError(
+    'MODEL_INVALID',
+    `${path} in the ${root} folder is another file: its sha256 is ${sha256}, not ${wanted.sha256.toLowerCase()}`,
+    {
+      field: 'sha256',
+      hint: ['Put the right file there, or empty sha256 to take this one.', howToMake(wanted)]
+        .filter(Boolean)
+        .join(' '),
+    },
+  );
+}
+
+/** Training gives other bits on other machines, so a file that is made anew has another hash. */
+function howToMake({ made_by, sha256 }: WantedModel): string {
+  if (made_by === '') return '';
+  const anew = sha256 && ' A file made anew has another sha256: empty that input then.';
+  return `Run \`flowstep run ${made_by}\` to make it.${anew}`;
 }

@@ -1,12 +1,12 @@
 /** @file Loss Plot: the statistics of a run as a picture. */
 import { z } from 'zod';
 import { FlowstepError } from '../errors.ts';
+import { readStats, type StatsLine } from '../trainer/run/stats.ts';
 import { defineNode } from './define-node.ts';
 import { FlowReportSchema, ImageSchema } from './handles.ts';
 import { toImageTensor } from './pictures/picture.ts';
 import { linePlot } from './pictures/plots.ts';
 import { openFile } from './root-files.ts';
-import { readStats, type StatsLine } from './stats-file.ts';
 
 export const lossPlotNode = defineNode({
   id: 'FlowstepLossPlot',

@@ -1,6 +1,6 @@
 /** @file What a node may use while it runs: folders, progress and cancellation. Nothing of any host's own. */
 import { FlowstepError } from '../errors.ts';
-import type { TrainEvent } from '../trainer/run/events.ts';
+import type { StepEvent } from '../trainer/run/events.ts';
 
 /** The folders that nodes may touch, by name; handles name files relative to one of them. */
 export interface Roots {
@@ -14,10 +14,22 @@ export interface Roots {
 
 export type RootName = keyof Roots;
 
+/** The workflow that runs, in ComfyUI's two JSON forms, as pictures carry it. */
+export interface RunningWorkflow {
+  /** API form, with every change that was made before the run. */
+  readonly prompt: unknown;
+  /** The front end's form as it was saved, where there is one. */
+  readonly workflow?: unknown;
+}
+
 export interface NodeContext {
   readonly roots: Roots;
   readonly signal: AbortSignal;
-  onProgress(event: TrainEvent): void;
+  /** Undefined when a node runs by itself. */
+  readonly workflow?: RunningWorkflow;
+  onProgress(event: StepEvent): void;
+  /** Tells the user something that stops nothing: pictures that were skipped, a run that goes on. */
+  onNotice?(message: string): void;
 }
 
 /** Cancelling is no failure, but nothing after it may run. */

@@ -1,10 +1,14 @@
 /** @file One-Step Sampler: samples of a student in one network evaluation. */
 import { z } from 'zod';
+import { MAX_STUDENT_STEPS } from '../trainer/run/model.ts';
 import { defineNode } from './define-node.ts';
 import { countOfLatent, drawSamples, samplerResult } from './draw-samples.ts';
 import { openModel } from './flow-models.ts';
 import { FlowModelSchema } from './handles.ts';
 import { samplerInputs, samplerOutputs } from './sampler-inputs.ts';
+
+/** Stands for the student's own number of steps. */
+const AS_TRAINED = 0;
 
 export const oneStepSamplerNode = defineNode({
   id: 'FlowstepOneStepSampler',
@@ -14,15 +18,19 @@ export const oneStepSamplerNode = defineNode({
   inputs: z.object({
     model: FlowModelSchema.meta({ tooltip: 'A student, from FGM Distill or Load Flow Model.' }),
     ...samplerInputs,
+    steps: z.int().min(AS_TRAINED).max(MAX_STUDENT_STEPS).default(AS_TRAINED).meta({
+      tooltip: 'Network evaluations of a sample; 0 = as many as the student was trained for.',
+      step: 1,
+    }),
   }),
   outputs: samplerOutputs,
-  async execute({ model: handle, seed, count, label, latent }, context) {
+  async execute({ model: handle, seed, count, label, latent, steps }, context) {
     const model = await openModel(handle, context);
     const samples = await drawSamples(
       model,
       {
         solver: 'one-step',
-        steps: 1,
+        ...(steps !== AS_TRAINED && { steps }),
         seed,
         count: latent ? countOfLatent(model, latent) : count,
         label,

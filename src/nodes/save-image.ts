@@ -1,32 +1,69 @@
-/** @file Save Image, under ComfyUI's own name, so that one workflow runs there and here. */
+/** @file Save Image, under ComfyUI's own name, so that one workflow runs in both, and a picture saved by one opens in the other. */
 import { z } from 'zod';
+import { atomicWrite } from '../trainer/files/atomic-write.ts';
 import { defineNode } from './define-node.ts';
+import { fillPrefix } from './filename-prefix.ts';
 import { ImageSchema } from './handles.ts';
-import { throwIfAborted } from './node-context.ts';
-import { nextOutputFiles } from './output-files.ts';
-import { imageTensorToPictures, writePng } from './pictures/picture.ts';
+import { type RunningWorkflow, throwIfAborted } from './node-context.ts';
+import { nextOutputFiles, type OutputFile } from './output-files.ts';
+import { encodePng, imageTensorToPictures } from './pictures/picture.ts';
+import { withPngText } from './pictures/png-text.ts';
 
 export const saveImageNode = defineNode({
   id: 'SaveImage',
   displayName: 'Save Image',
   category: 'image',
-  description: 'Writes pictures to the output folder as PNG.',
+  description:
+    'Writes pictures to the output folder as PNG; each carries the workflow that made it.',
   outputNode: true,
   inputs: z.object({
     images: ImageSchema.meta({ tooltip: 'The pictures to save.' }),
     filename_prefix: z.string().min(1).default('Flowstep').meta({
-      tooltip: 'Start of the file names; may begin with folders below the output folder.',
+      tooltip:
+        'Start of the file names; may begin with folders below the output folder, and hold %date:yyyy-MM-dd%, %width% or %height%.',
     }),
   }),
-  outputs: {},
+  outputs: {
+    images: ImageSchema.meta({ tooltip: 'The same pictures, to go on with.' }),
+  },
   async execute({ images, filename_prefix }, context) {
     const pictures = imageTensorToPictures(images);
-    const { output } = context.roots;
-    const files = await nextOutputFiles(output, filename_prefix, 'png', pictures.length);
+    const texts = context.workflow ? textsOf(context.workflow) : {};
+    const now = new Date();
+    const prefixes = pictures.map(({ width, height }, batch) =>
+      fillPrefix(filename_prefix, { width, height, batch, now }),
+    );
+    const files = await filesFor(prefixes, context.roots.output);
     for (const [i, { file }] of files.entries()) {
       throwIfAborted(context.signal);
-      await writePng(file, pictures[i]!);
+      await atomicWrite(file, [withPngText(await encodePng(pictures[i]!), texts)]);
     }
-    return { outputs: {}, files: files.map((f) => f.path) };
+    return { outputs: { images }, files: files.map((file) => file.path) };
   },
 });
+
+/** One file for each prefix; pictures under one prefix are numbered on. */
+async function filesFor(prefixes: readonly string[], output: string): Promise<OutputFile[]> {
+  const [first, ...others] = new Set(prefixes);
+  if (first !== undefined && others.length === 0) {
+    return nextOutputFiles(output, first, 'png', prefixes.length);
+  }
+  const each = prefixes.map((prefix) => nextOutputFiles(output, prefix, 'png', 1));
+  return (await Promise.all(each)).flat();
+}
+
+/** The texts that ComfyUI writes and reads; it leaves `workflow` out as well where there is no such form. */
+function textsOf({ prompt, workflow }: RunningWorkflow): Record<string, string> {
+  return {
+    prompt: asciiJson(prompt),
+    ...(workflow !== undefined && { workflow: asciiJson(workflow) }),
+  };
+}
+
+/** Anything but ASCII escaped, as Python writes JSON: every reader of PNG texts agrees about the rest. */
+function asciiJson(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[^ -~]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}

@@ -1,10 +1,10 @@
 /** @file Train Flow Teacher: flow matching from data to a FLOW_MODEL. */
 import { z } from 'zod';
-import { trainTeacher } from '../trainer/run/train-teacher.ts';
+import { TeacherTrainer } from '../trainer/run/teacher-trainer.ts';
 import {
   densityInputs,
   loopOptions,
-  runNameInput,
+  runInputs,
   seedInput,
   trainingInputs,
 } from './common-inputs.ts';
@@ -12,10 +12,12 @@ import { openDataset } from './datasets.ts';
 import { defineNode } from './define-node.ts';
 import { FlowDatasetSchema, FlowModelSchema, FlowReportSchema } from './handles.ts';
 import { NETWORK_PRESET_NAMES, networkFor } from './network-presets.ts';
-import { createRun, recordRun, reportOf, requireFinished, storeModel } from './training-run.ts';
+import { reportOf, requireFinished, runTraining, storeModel } from './training-run.ts';
+
+const ID = 'FlowstepTrainTeacher';
 
 export const trainTeacherNode = defineNode({
-  id: 'FlowstepTrainTeacher',
+  id: ID,
   displayName: 'Train Flow Teacher',
   category: 'flowstep/training',
   description: 'Trains a flow of many steps on a data set by flow matching.',
@@ -34,7 +36,7 @@ export const trainTeacherNode = defineNode({
     }),
     ...densityInputs,
     seed: seedInput('Decides the first weights and every random draw of the training.'),
-    run_name: runNameInput('teacher'),
+    ...runInputs,
   }),
   outputs: {
     model: FlowModelSchema.meta({ tooltip: 'The trained teacher.' }),
@@ -44,17 +46,9 @@ export const trainTeacherNode = defineNode({
     const dataset = await openDataset(inputs.dataset, context);
     const network = networkFor(inputs.network, dataset);
     const options = loopOptions(inputs);
-    const run = await createRun(context, inputs.run_name);
-    const training = trainTeacher(
-      {
-        dataset,
-        network,
-        ...options,
-      },
-      context.signal,
-    );
-    const { teacher, outcome } = await recordRun(training, run, context);
-    const file = await storeModel(run, 'teacher', teacher, context);
+    const trainer = new TeacherTrainer({ dataset, network, ...options });
+    const { models, outcome, run } = await runTraining('teacher', trainer, inputs, ID, context);
+    const file = await storeModel(run, 'teacher', models.teacher, context);
     requireFinished(outcome, run);
     return {
       outputs: {

@@ -1,15 +1,21 @@
-/** @file The folder of a training run, and the loop that records it: statistics, progress, cancellation. */
+/** @file A training run of a node: its folder below runs/, sample pictures, progress, and the models it leaves. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FlowstepError } from '../errors.ts';
-import type { TrainEvent } from '../trainer/run/events.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { saveModel } from '../trainer/run/model-file.ts';
 import type { Outcome } from '../trainer/run/outcome.ts';
+import { identityOf, type RunRequest } from '../trainer/run/run-file.ts';
+import { STATS_FILE } from '../trainer/run/run-folder.ts';
+import { type TrainResult, train } from '../trainer/run/train.ts';
+import type { Trainer } from '../trainer/run/trainer.ts';
+import type { Tensor } from '../trainer/tensor.ts';
+import type { RunInputs } from './common-inputs.ts';
+import { lookOf, pictureOfSamples } from './draw-samples.ts';
 import type { FlowReportHandle } from './handles.ts';
 import type { NodeContext } from './node-context.ts';
+import { writePng } from './pictures/picture.ts';
 import { type FileRef, nameFile } from './root-files.ts';
-import { StatsWriter } from './stats-file.ts';
 
 export interface TrainingRun {
   readonly name: string;
@@ -19,61 +25,76 @@ export interface TrainingRun {
   readonly path: string;
 }
 
-const STATS_FILE = 'stats.jsonl';
-/** Runs of one name before we refuse; more are a loop that has gone wrong. */
-const MAX_RUNS_PER_NAME = 10_000;
+/** A run's name when none is given begins with this. */
+type Kind = 'teacher' | 'student';
 
-/** Makes runs/NAME, or runs/NAME-2, -3... when it is taken. mkdir itself decides, so two processes cannot share one. */
-export async function createRun(context: NodeContext, wanted: string): Promise<TrainingRun> {
-  const runs = join(context.roots.output, 'runs');
-  try {
-    await mkdir(runs, { recursive: true });
-    for (let n = 1; n <= MAX_RUNS_PER_NAME; n++) {
-      const name = n === 1 ? wanted : `${wanted}-${n}`;
-      const folder = join(runs, name);
-      if (await makeFolder(folder)) return { name, folder, path: `runs/${name}` };
-    }
-  } catch (cause) {
-    throw new FlowstepError('FILE_UNWRITABLE', `no run folder can be made in ${runs}`, {
-      file: runs,
-      hint: 'Check that you may write there, or choose another output folder.',
-      cause,
-    });
-  }
-  throw new FlowstepError('FILE_UNWRITABLE', `${runs} holds too many runs named ${wanted}`, {
-    hint: 'Choose another run name, or delete old runs.',
-  });
-}
+/** Characters of the identity in such a name; enough to tell a user's runs apart. */
+const NAME_HASH = 8;
 
-/** False when it exists. */
-async function makeFolder(folder: string): Promise<boolean> {
-  try {
-    await mkdir(folder);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
-  }
-}
-
-/** Runs the training to its end; each event becomes a line of stats.jsonl and progress of the node. */
-export async function recordRun<Result>(
-  training: AsyncGenerator<TrainEvent, Result>,
-  run: TrainingRun,
+/** Trains to the end, or until it is stopped; what happens is told to the context and kept in the run's folder. */
+export async function runTraining<Models extends Readonly<Record<string, FlowModel>>>(
+  kind: Kind,
+  trainer: Trainer<Models>,
+  inputs: RunInputs & { readonly steps: number },
+  nodeId: string,
   context: NodeContext,
-): Promise<Result> {
-  await using stats = await StatsWriter.open(join(run.folder, STATS_FILE));
+): Promise<TrainResult<Models> & { readonly run: TrainingRun }> {
+  const hash = identityOf(trainer.configuration).slice(0, NAME_HASH);
+  const name = inputs.run_name || `${kind}-${hash}`;
+  const run = { name, folder: join(context.roots.output, 'runs', name), path: `runs/${name}` };
+  const events = train(
+    trainer,
+    inputs.steps,
+    {
+      folder: run.folder,
+      resume: inputs.resume,
+      checkpointEvery: inputs.checkpoint_every,
+      keepCheckpoints: inputs.keep_checkpoints,
+      sampleEvery: inputs.sample_every,
+      // All inputs of training nodes are values or handles, which are JSON.
+      request: { node: nodeId, inputs: { ...inputs, run_name: name } as RunRequest['inputs'] },
+    },
+    context.signal,
+  );
   for (;;) {
-    const next = await training.next();
-    if (next.done) return next.value;
-    await stats.write(next.value);
-    context.onProgress(next.value);
+    const next = await events.next();
+    if (next.done) return { ...next.value, run };
+    const event = next.value;
+    switch (event.kind) {
+      case 'step':
+        context.onProgress(event);
+        break;
+      case 'samples':
+        await writeSamples(run, event.step, event.samples);
+        break;
+      case 'resumed':
+        context.onNotice?.(`run ${name} goes on after step ${event.step}`);
+        break;
+      case 'notice':
+        context.onNotice?.(event.message);
+        break;
+      case 'checkpoint':
+        break;
+    }
   }
+}
+
+/** samples/step-000000500.png; samples that cannot be shown (latents) leave none. */
+async function writeSamples(
+  run: TrainingRun,
+  step: number,
+  samples: Tensor<'float32'>,
+): Promise<void> {
+  if (lookOf(samples.shape.slice(1)) === 'none') return;
+  const folder = join(run.folder, 'samples');
+  await mkdir(folder, { recursive: true });
+  const file = join(folder, `step-${String(step).padStart(9, '0')}.png`);
+  await writePng(file, pictureOfSamples(samples));
 }
 
 /** Throws unless the training went to its end. Call it once the models are stored: they are the last good state. */
 export function requireFinished(outcome: Outcome, run: TrainingRun): void {
-  const kept = `What was trained until then is in ${run.folder}.`;
+  const kept = `What was trained until then is in ${run.folder}; run it again to go on.`;
   switch (outcome.kind) {
     case 'finished':
       return;
@@ -83,7 +104,7 @@ export function requireFinished(outcome: Outcome, run: TrainingRun): void {
       const { code, message, details } = outcome.problem;
       throw new FlowstepError(code, message, {
         ...details,
-        hint: [details.hint, kept].filter(Boolean).join(' '),
+        hint: [details.hint, `The run is in ${run.folder}.`].filter(Boolean).join(' '),
       });
     }
   }

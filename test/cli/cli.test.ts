@@ -5,6 +5,7 @@ import { NodeDefinitionSchema } from '../../src/bridge/protocol/node-definition.
 import { readSafetensors } from '../../src/trainer/files/safetensors.ts';
 import { parameterList } from '../../src/trainer/nn/network.ts';
 import { initialise } from '../../src/trainer/nn/parameters.ts';
+import { studentSettings } from '../../src/trainer/run/model.ts';
 import { saveModel } from '../../src/trainer/run/model-file.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { callCli, spawnCli } from './support.ts';
@@ -28,7 +29,7 @@ async function writeModel(file: string, role: 'teacher' | 'student', classes?: n
     info: {
       role,
       network,
-      ...(role === 'student' && { student: { tStar: 0.97, cIn: 0.97 } }),
+      ...(role === 'student' && { student: studentSettings({ tStar: 0.97, cIn: 0.97 }) }),
       dataset: { name: 'none', hash: '0' },
       training: {},
     },
@@ -231,7 +232,7 @@ describe('flowstep sample', () => {
       /cannot be sampled in one step/,
     ],
     ['euler from a student', 'student', ['--solver', 'euler'], 1, /cannot be sampled by euler/],
-    ['steps with one-step', 'student', ['--steps', '4'], 2, /--steps does not go with/],
+    ['more steps than trained', 'student', ['--steps', '4'], 1, /steps must be .* 1 to 1, not 4/],
     ['a label without classes', 'student', ['--label', '0'], 1, /model without classes/],
   ] as const)('refuses %s', async (_, role, more, exitCode, message) => {
     const folder = await tempFolder();

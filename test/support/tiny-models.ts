@@ -11,7 +11,7 @@ import {
 import { parameterList, velocity } from '../../src/trainer/nn/network.ts';
 import { initialise, ParameterScope, views } from '../../src/trainer/nn/parameters.ts';
 import { fillNormal } from '../../src/trainer/random/philox.ts';
-import type { FlowModel } from '../../src/trainer/run/model.ts';
+import { type FlowModel, studentSettings } from '../../src/trainer/run/model.ts';
 import { float32, type Shape, sizeOf, type Tensor } from '../../src/trainer/tensor.ts';
 
 export const TINY_MLP = NetworkConfigSchema.parse({ kind: 'mlp', dim: 2, width: 8, layers: 2 });
@@ -33,7 +33,7 @@ export const TINY_DIT = NetworkConfigSchema.parse({
 /** A model with weights that are all different from zero; `student` makes it a one-step student. */
 export function tinyModel(
   network: NetworkConfig,
-  student?: { readonly tStar: number; readonly cIn: number },
+  student?: Parameters<typeof studentSettings>[0],
 ): FlowModel {
   const list = parameterList(network);
   const parameters = initialise(list, 4);
@@ -44,7 +44,7 @@ export function tinyModel(
     info: {
       role: student ? 'student' : 'teacher',
       network,
-      ...(student ? { student } : {}),
+      ...(student ? { student: studentSettings(student) } : {}),
       dataset: { name: 'none', hash: '0' },
       training: { seed: 4, schedule: 'constant' },
     },

@@ -26,6 +26,8 @@ export interface AdamOptions {
   readonly epsilon: number;
   /** Largest norm of all gradients together; 0 = not clipped. */
   readonly clipNorm: number;
+  /** Largest size of an element of the gradient, after the norm is clipped; 0 = not clipped. */
+  readonly clipValue: number;
   /** Whether an exponential moving average of the weights is kept. */
   readonly ema: boolean;
 }
@@ -114,7 +116,7 @@ export function adamGraph(
 
   for (const i of chunks.keys()) {
     const gradient = input('gradient', i);
-    const g = ifFinite(clip ? mul(gradient, clip) : gradient);
+    const g = ifFinite(clipped(clip ? mul(gradient, clip) : gradient, options.clipValue));
     /** old + (target - old) rate, written over `old`. */
     const towards = (name: StateName, target: Value, by: Value) => {
       const old = input(name, i);
@@ -130,4 +132,9 @@ export function adamGraph(
     if (options.ema) towards('ema', weights, emaRate);
   }
   return graph;
+}
+
+/** Each element within [-limit, limit]; 0 = as it is. */
+function clipped(gradient: Value, limit: number): Value {
+  return limit > 0 ? max(min(gradient, limit), -limit) : gradient;
 }

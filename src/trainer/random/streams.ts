@@ -20,4 +20,12 @@ export const STREAMS = {
   /** Pictures shown while training, and samples drawn to measure. */
   preview: 12,
   evaluation: 13,
+  /** Students of several steps: which step is trained, and the noise added between steps. */
+  stepChoice: 14,
+  transition: 15,
+  /** The real-data term. */
+  realNoise: 16,
+  realTime: 17,
+  /** Which pictures of a batch are mirrored. */
+  dataFlip: 14,
 } as const;

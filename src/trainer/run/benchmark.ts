@@ -10,10 +10,10 @@ import { fillNormalAsync } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
 import { engine } from '../runtime/engine.ts';
 import { float32, sizeOf } from '../tensor.ts';
-import { Distiller } from './distill.ts';
-import type { FlowModel } from './model.ts';
+import { Distiller } from './distiller.ts';
+import { type FlowModel, studentSettings } from './model.ts';
 import { Sampler } from './sample.ts';
-import { trainTeacher } from './train-teacher.ts';
+import { TeacherTrainer } from './teacher-trainer.ts';
 
 export const BENCH_CONFIGS = {
   'mlp-2d': {
@@ -52,7 +52,7 @@ export interface BenchResult {
 
 const DENSITY: TimeDensity = { kind: 'logit-normal', mean: 0, std: 1, min: 0, max: 1 };
 const WARM_UP = 3;
-const T_STAR = 0.97;
+const STUDENT = studentSettings({ tStar: 0.97, cIn: 1 });
 
 /** Runs all four timings of a configuration on this process's engine. */
 export async function benchmark(options: BenchOptions): Promise<BenchResult> {
@@ -115,7 +115,7 @@ async function timeTraining(network: NetworkConfig, batch: number, seconds: numb
   const shape = sampleShape(network);
   const x = new Float32Array(batch * sizeOf(shape));
   const dataset: Dataset = { ...pointSet('8g'), shape, batch: () => ({ x }) };
-  const run = trainTeacher({
+  const trainer = new TeacherTrainer({
     dataset,
     network,
     steps: Number.MAX_SAFE_INTEGER,
@@ -125,11 +125,13 @@ async function timeTraining(network: NetworkConfig, batch: number, seconds: numb
     schedule: 'constant',
     emaDecay: 0.999,
     clipNorm: 0,
+    clipValue: 0,
     density: DENSITY,
     seed: 0,
   });
-  const ms = await timed(() => run.next(), seconds);
-  await run.return(undefined as never);
+  let step = 0;
+  const ms = await timed(() => trainer.step(step++), seconds);
+  trainer.dispose();
   return ms;
 }
 
@@ -143,15 +145,16 @@ async function timeDistillation(teacher: FlowModel, batch: number, seconds: numb
     warmup: 0,
     schedule: 'constant',
     lambda1: 1,
-    tStar: T_STAR,
-    cIn: 1,
+    weight: 'velocity',
+    student: STUDENT,
     emaDecay: 0.999,
     clipNorm: 0,
+    clipValue: 0,
     density: DENSITY,
     seed: 0,
   });
   let step = 0;
-  const ms = await timed(() => distiller.iteration(step++), seconds);
+  const ms = await timed(() => distiller.step(step++), seconds);
   distiller.dispose();
   return ms;
 }
@@ -162,7 +165,7 @@ async function timeSampling(
   solver: 'one-step' | 'euler',
   seconds: number,
 ) {
-  const student = { ...model, info: { ...model.info, student: { tStar: T_STAR, cIn: 1 } } };
+  const student = { ...model, info: { ...model.info, student: STUDENT } };
   const sampler = new Sampler(student, solver, batch);
   const shape = [batch, ...sampleShape(model.info.network)];
   const noise = new Float32Array(sizeOf(shape));

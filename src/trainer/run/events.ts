@@ -1,6 +1,8 @@
 /** @file What a training run tells while it goes. */
+import type { Tensor } from '../tensor.ts';
 
-export interface TrainEvent {
+export interface StepEvent {
+  readonly kind: 'step';
   /** Steps done so far, and in all. */
   readonly step: number;
   readonly steps: number;
@@ -9,3 +11,13 @@ export interface TrainEvent {
   readonly stepsPerSecond: number;
   readonly etaSeconds: number;
 }
+
+export type TrainEvent =
+  | StepEvent
+  /** An earlier run goes on from here. */
+  | { readonly kind: 'resumed'; readonly step: number }
+  /** Samples [count, ...sample] of the averaged weights, from the same noise every time. */
+  | { readonly kind: 'samples'; readonly step: number; readonly samples: Tensor<'float32'> }
+  | { readonly kind: 'checkpoint'; readonly step: number; readonly file: string }
+  /** Something that the user should know and that stops nothing. */
+  | { readonly kind: 'notice'; readonly message: string };

@@ -17,13 +17,20 @@ import { type DType, float32, type Shape, sizeOf, type Tensor } from '../tensor.
 import type { Learner } from './learner.ts';
 import type { Pacer } from './pacer.ts';
 
-/** A network as a function of values, its parameters held by the graph. */
-export type Field = (x: Value, t: Value) => Value;
+/** A network as a function of values, its parameters held by the graph; labels are the fed ones unless others are given. */
+export type Field = (x: Value, t: Value, labels?: Value) => Value;
 
 export interface FeedSpec {
   /** Shape of one sample's part: the fed tensor is [batch, ...shape]. */
   readonly shape: Shape;
   readonly dtype?: DType;
+}
+
+export interface BuiltLoss {
+  readonly loss: Value;
+  readonly meters?: Readonly<Record<string, Value>>;
+  /** Values that the gradient takes as constants. */
+  readonly held?: readonly Value[];
 }
 
 export interface StepDefinition {
@@ -36,10 +43,7 @@ export interface StepDefinition {
   /** Tensors that are fed anew at every step. */
   readonly feeds: Readonly<Record<string, FeedSpec>>;
   /** Builds the loss, a mean over samples, and what else is reported; `field(TRAINED)` is the network that learns. */
-  build(
-    field: (prefix: string) => Field,
-    feeds: Readonly<Record<string, Value>>,
-  ): { readonly loss: Value; readonly meters?: Readonly<Record<string, Value>> };
+  build(field: (prefix: string) => Field, feeds: Readonly<Record<string, Value>>): BuiltLoss;
 }
 
 export const TRAINED = 'trained';
@@ -79,14 +83,14 @@ export class GradientStep {
     }
     const field =
       (prefix: string): Field =>
-      (x, t) =>
-        velocity(new ParameterScope(graph, prefix), network, x, t, feeds['labels']);
-    const { loss, meters = {} } = definition.build(field, feeds);
+      (x, t, labels = feeds['labels']) =>
+        velocity(new ParameterScope(graph, prefix), network, x, t, labels);
+    const { loss, meters = {}, held = [] } = definition.build(field, feeds);
     for (const [meter, value] of Object.entries({ loss, ...meters })) {
       graph.output(meter, value);
       this.#meters.set(meter, new Float32Array(1));
     }
-    this.#outputGradients(graph, loss);
+    this.#outputGradients(graph, loss, held);
 
     this.#program = new Program(graph, { name });
     for (const [feed, tensor] of this.#bound) this.#program.bindInput(feed, tensor);
@@ -128,11 +132,11 @@ export class GradientStep {
     this.#program.dispose();
   }
 
-  #outputGradients(graph: Graph, loss: Value): void {
+  #outputGradients(graph: Graph, loss: Value, held: readonly Value[]): void {
     const { specs } = this.#learner.list;
     const parameters = specs.map((spec) => graph.inputs.get(`${TRAINED}/${spec.name}`)!);
     const mean = this.#parts === 1 ? loss : mul(loss, 1 / this.#parts);
-    for (const [i, gradient] of gradients(mean, parameters).entries()) {
+    for (const [i, gradient] of gradients(mean, parameters, held).entries()) {
       const spec = specs[i]!;
       const sum =
         this.#parts === 1 ? gradient : add(graph.input(gradientInput(spec), spec.shape), gradient);

@@ -2,6 +2,9 @@
 import { fillIndices } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
 
+/** The feed of a step whose network takes classes. */
+export const LABELS_FEED = { labels: { shape: [], dtype: 'int64' } } as const;
+
 /** Writes label(k) into every element. */
 export function setLabels(out: BigInt64Array, label: (k: number) => number): void {
   for (let k = 0; k < out.length; k++) out[k] = BigInt(label(k));

@@ -30,7 +30,7 @@ export class Learner {
   readonly state: ReadonlyMap<StateName, Float32Array>;
   /** Where programs leave the gradient of the loss. */
   readonly gradient: Float32Array;
-  /** Updates done. */
+  /** Updates done; set when a run goes on. */
   updates = 0;
   readonly #program: Program;
   readonly #rate = new Float32Array(1);
@@ -96,4 +96,15 @@ export class Learner {
       }
     }
   }
+}
+
+/** The vectors of several learners under `learner/vector`. */
+export function stateOf(
+  learners: Readonly<Record<string, Learner>>,
+): ReadonlyMap<string, Float32Array> {
+  return new Map(
+    Object.entries(learners).flatMap(([name, { state }]) =>
+      [...state].map(([part, vector]) => [`${name}/${part}`, vector] as const),
+    ),
+  );
 }

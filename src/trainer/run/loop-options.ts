@@ -1,7 +1,9 @@
-/** @file What every training loop is told, and what its models' files say of it. */
+/** @file What every training loop is told. */
 import type { TimeDensity } from '../flow/density.ts';
 import type { Schedule } from '../optim/schedule.ts';
-import { engine } from '../runtime/engine.ts';
+
+/** Raised when the same configuration gives other numbers than before, so that no run goes on across the change. */
+const NUMERICS = 1;
 
 export interface LoopOptions {
   /** Updates of the network that is trained. */
@@ -16,24 +18,28 @@ export interface LoopOptions {
   readonly emaDecay: number;
   /** Longest gradient that is not shortened; 0 = none is. */
   readonly clipNorm: number;
+  /** Largest size of an element of the gradient; 0 = any. */
+  readonly clipValue: number;
   /** Of the times at which the loss is taken. */
   readonly density: TimeDensity;
   /** Decides every random draw. */
   readonly seed: number;
-  readonly threads?: number;
 }
 
-/** The options as facts for a model's file. */
-export function loopFacts(options: LoopOptions) {
+/** The options that decide a run's numbers: all but the number of steps. */
+export function loopConfiguration(options: LoopOptions) {
+  const { batch, learningRate, warmup, schedule, emaDecay, clipNorm, clipValue, density, seed } =
+    options;
   return {
-    batch: options.batch,
-    seed: options.seed,
-    learningRate: options.learningRate,
-    schedule: options.schedule,
-    warmup: options.warmup,
-    emaDecay: options.emaDecay,
-    clipNorm: options.clipNorm,
-    density: JSON.stringify(options.density),
-    threads: engine().threads,
+    numerics: NUMERICS,
+    batch,
+    learningRate,
+    warmup,
+    schedule,
+    emaDecay,
+    clipNorm,
+    clipValue,
+    density,
+    seed,
   };
 }

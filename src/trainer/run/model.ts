@@ -1,12 +1,47 @@
 /** @file A trained flow in memory and what its file says about it. */
 import { z } from 'zod';
+import { canonicalJson } from '../files/canonical-json.ts';
+import { sha256 } from '../files/hash.ts';
+import { studentGrid } from '../flow/grid.ts';
 import { NetworkConfigSchema } from '../nn/config.ts';
 
-/** How a student turns noise into a sample: x0 = z' - t* v(z', t*), z' = c_in z (design: 0 = data, 1 = noise). */
-export const StudentSettingsSchema = z.strictObject({
-  tStar: z.number().gt(0).max(1),
-  cIn: z.number().gt(0),
-});
+export const TRANSITIONS = ['euler', 'fresh'] as const;
+
+/** Most steps of a student. */
+export const MAX_STUDENT_STEPS = 4;
+
+/**
+ * How a student turns noise z into a sample (0 = data, 1 = noise). One step: x0 = x - t* v(x, t*) from x = c_in z.
+ * Several: from each time of the grid to the next by an Euler step (`euler`), or by predicting x0 and adding
+ * fresh noise (`fresh`); x0 is predicted at the last time.
+ */
+export const StudentSettingsSchema = z
+  .strictObject({
+    tStar: z.number().gt(0).max(1),
+    cIn: z.number().gt(0),
+    /** Falling times of the steps, the first is t*; left out = t* alone. */
+    grid: z.array(z.number().gt(0).max(1)).min(1).max(MAX_STUDENT_STEPS).optional(),
+    transition: z.enum(TRANSITIONS).default('euler'),
+  })
+  .transform((settings) => ({ ...settings, grid: settings.grid ?? [settings.tStar] }))
+  .refine(({ grid, tStar }) => grid[0] === tStar, { error: 'the grid must begin at t*' })
+  .refine(({ grid }) => grid.every((t, i) => i === 0 || t < grid[i - 1]!), {
+    error: 'the times of the grid must fall',
+  });
+
+export type StudentSettings = z.infer<typeof StudentSettingsSchema>;
+
+/** The settings of a student of `steps` steps on ComfyUI's `simple` grid at `shift`; one step unless told otherwise. */
+export function studentSettings(options: {
+  readonly tStar: number;
+  readonly cIn: number;
+  readonly steps?: number;
+  readonly shift?: number;
+  readonly transition?: StudentSettings['transition'];
+}): StudentSettings {
+  const { tStar, cIn, steps = 1, shift = 1, transition = 'euler' } = options;
+  return { tStar, cIn, grid: studentGrid(tStar, steps, shift), transition };
+}
 
 export const ModelInfoSchema = z.strictObject({
   role: z.enum(['teacher', 'online', 'student']),
@@ -16,7 +51,7 @@ export const ModelInfoSchema = z.strictObject({
   /** Name and hash of the data set that the teacher was trained on. */
   dataset: z.strictObject({ name: z.string(), hash: z.string() }),
   /** What trained it: seed, steps, options, hash of the teacher... shown in the model card. */
-  training: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+  training: z.record(z.string(), z.json()),
 });
 
 export type ModelInfo = z.infer<typeof ModelInfoSchema>;
@@ -25,4 +60,10 @@ export type ModelInfo = z.infer<typeof ModelInfoSchema>;
 export interface FlowModel {
   readonly info: ModelInfo;
   readonly parameters: Float32Array;
+}
+
+/** sha256 of what a model computes: network and float32 weights, whatever its file's name, type or metadata. */
+export function weightsHash({ info, parameters }: FlowModel): string {
+  const { buffer, byteOffset, byteLength } = parameters;
+  return sha256(canonicalJson(info.network), new Uint8Array(buffer, byteOffset, byteLength));
 }

@@ -38,7 +38,6 @@ export class Engine {
     const options = this.api.create('CreateThreadingOptions');
     this.api.call('SetGlobalIntraOpNumThreads', options, threads);
     this.api.call('SetGlobalInterOpNumThreads', options, 1);
-    this.api.call('SetGlobalDenormalAsZero', options);
     this.environment = this.api.create(
       'CreateEnvWithGlobalThreadPools',
       LOG_ERRORS,

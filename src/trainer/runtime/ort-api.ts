@@ -50,7 +50,6 @@ const FUNCTIONS = {
   SetGlobalIntraOpNumThreads: [147, 'void *$(void *, int)'],
   SetGlobalInterOpNumThreads: [148, 'void *$(void *, int)'],
   SetGlobalSpinControl: [149, 'void *$(void *, int)'],
-  SetGlobalDenormalAsZero: [155, 'void *$(void *)'],
   SessionOptionsAppendExecutionProvider: [
     216,
     'void *$(void *, const char *, const char **, const char **, size_t)',

@@ -191,7 +191,14 @@ function updateGraphs(setting: Setting, dtype: RealType, lambda1: number | undef
   nameGradients(built, loss, of, 'grad');
   const { lr, betas, eps } = setting.sidecar.training.adam;
   const [beta1, beta2] = betas;
-  const options = { beta1, beta2, epsilon: eps, clipNorm: 0, ema: of === 'generator' };
+  const options = {
+    beta1,
+    beta2,
+    epsilon: eps,
+    clipNorm: 0,
+    clipValue: 0,
+    ema: of === 'generator',
+  };
   const list = built.scopes[of].list();
   return {
     graph: built.graph,

@@ -102,12 +102,12 @@ function inPlace(size: number, options: AdamOptions, start: State) {
   return { state, update };
 }
 
-const base = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, clipNorm: 0, ema: true };
+const base = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, clipNorm: 0, clipValue: 0, ema: true };
 const VARIANTS: readonly (readonly [string, AdamOptions])[] = [
   ['beta1 0.9 with an average', base],
   ['beta1 0 without an average', { ...base, beta1: 0, ema: false }],
-  ['clipped', { ...base, clipNorm: 1 }],
-  ['a bound that is not reached', { ...base, clipNorm: 1e3 }],
+  ['clipped', { ...base, clipNorm: 1, clipValue: 0 }],
+  ['a bound that is not reached', { ...base, clipNorm: 1e3, clipValue: 0 }],
   ['a large epsilon', { ...base, beta1: 0, epsilon: 0.1 }],
 ];
 
@@ -170,7 +170,7 @@ describe('chunks', () => {
 
   test('two chunks are one update: the norm that clips is that of both', () => {
     const size = 2 ** 18 + 3;
-    const options = { ...base, clipNorm: 0.5 };
+    const options = { ...base, clipNorm: 0.5, clipValue: 0 };
     const expected = startOf(size, options);
     const { state, update } = inPlace(size, options, expected);
     const gradient = gradientOf(size, 1);

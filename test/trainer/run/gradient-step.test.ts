@@ -11,7 +11,15 @@ import { Pacer } from '../../../src/trainer/run/pacer.ts';
 import { relativeGap, runOnce } from '../../support/gradcheck.ts';
 import { noiseOf, TINY_MLP, tinyModel, WIDE_MLP } from '../../support/tiny-models.ts';
 
-const OPTIONS = { beta1: 0, beta2: 0.999, epsilon: 1e-8, clipNorm: 0, ema: false, emaDecay: 0 };
+const OPTIONS = {
+  beta1: 0,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  clipNorm: 0,
+  clipValue: 0,
+  ema: false,
+  emaDecay: 0,
+};
 
 describe('micro-batches', () => {
   test.each([

@@ -46,7 +46,12 @@ const pictures = tinyModel(TINY_DIT);
 
 async function samples(model: FlowModel, request: Partial<SampleRequest>): Promise<Float32Array> {
   const noise = noiseOf([5, 2]);
-  const all = { solver: 'euler', steps: 4, noise, ...request } as const;
+  const all = {
+    solver: 'euler',
+    noise,
+    ...(request.solver !== 'one-step' && { steps: 4 }),
+    ...request,
+  } as const;
   const result = await sample(model, all);
   expect(result.shape).toEqual(all.noise.shape);
   return result.data;
@@ -78,9 +83,53 @@ describe('solvers', () => {
     const noise = noiseOf([5, 2]);
     const scaled = [...noise.data].map((z) => 0.8 * z);
     const expected = moved(scaled, plainField(student)(scaled, 0.9), 0.9);
-    // The number of steps means nothing here.
-    const found = await samples(student, { solver: 'one-step', steps: 0 });
+    const found = await samples(student, { solver: 'one-step' });
     expect(relativeGap(found, expected)).toBeLessThan(1e-5);
+  });
+
+  describe('a student of three steps', () => {
+    const settings = { tStar: 0.9, cIn: 0.8, steps: 3, shift: 2 };
+    const noise = noiseOf([5, 2]);
+    const start = [...noise.data].map((z) => 0.8 * z);
+
+    test('by Euler steps from each time of its grid to the next, and to 0', async () => {
+      const model = tinyModel(TINY_MLP, settings);
+      const grid = model.info.student!.grid;
+      const field = plainField(model);
+      let x = start;
+      for (const [k, t] of grid.entries()) x = moved(x, field(x, t), t - (grid[k + 1] ?? 0));
+      const found = await samples(model, { solver: 'one-step' });
+      expect(relativeGap(found, x)).toBeLessThan(1e-5);
+    });
+
+    test('stopped early, it predicts the data from where it is', async () => {
+      const model = tinyModel(TINY_MLP, settings);
+      const [first, second] = model.info.student!.grid as [number, number, number];
+      const field = plainField(model);
+      const x = moved(start, field(start, first), first - second);
+      const expected = moved(x, field(x, second), second);
+      const found = await samples(model, { solver: 'one-step', steps: 2 });
+      expect(relativeGap(found, expected)).toBeLessThan(1e-5);
+    });
+
+    test('with fresh noise between steps: (1 - t) x0 + t noise', async () => {
+      const model = tinyModel(TINY_MLP, { ...settings, transition: 'fresh' });
+      const grid = model.info.student!.grid;
+      const field = plainField(model);
+      const freshNoise = [noiseOf([5, 2], 11), noiseOf([5, 2], 12)];
+      let x = moved(start, field(start, grid[0]!), grid[0]!);
+      for (const [k, { data }] of freshNoise.entries()) {
+        const t = grid[k + 1]!;
+        x = x.map((value, i) => (1 - t) * value + t * data[i]!);
+        x = moved(x, field(x, t), t);
+      }
+      const found = await samples(model, { solver: 'one-step', freshNoise });
+      expect(relativeGap(found, x)).toBeLessThan(1e-5);
+      await expect(samples(model, { solver: 'one-step' })).rejects.toMatchObject({
+        code: 'SHAPE_MISMATCH',
+        message: expect.stringContaining('2 times'),
+      });
+    });
   });
 
   test('the noise is left as it is', async () => {

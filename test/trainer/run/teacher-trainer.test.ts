@@ -3,9 +3,9 @@ import type { Dataset } from '../../../src/trainer/data/dataset.ts';
 import { pointSet } from '../../../src/trainer/data/points.ts';
 import { parameterList } from '../../../src/trainer/nn/network.ts';
 import { initialise } from '../../../src/trainer/nn/parameters.ts';
-import { type TeacherJob, trainTeacher } from '../../../src/trainer/run/train-teacher.ts';
+import type { TeacherJob } from '../../../src/trainer/run/teacher-trainer.ts';
 import { TINY_DIT, TINY_MLP } from '../../support/tiny-models.ts';
-import { bitsOf, runToEnd } from '../../support/training.ts';
+import { bitsOf, runToEnd, trainTeacher } from '../../support/training.ts';
 
 const job: TeacherJob = {
   dataset: pointSet('8g'),
@@ -17,6 +17,7 @@ const job: TeacherJob = {
   schedule: 'cosine',
   emaDecay: 0.9,
   clipNorm: 0,
+  clipValue: 0,
   density: { kind: 'uniform', min: 0.02, max: 0.98 },
   seed: 3,
 };
@@ -36,7 +37,7 @@ const GREYS: Dataset = {
 
 describe('a run', () => {
   test('tells of every step, and what trained the model', async () => {
-    const { events, result } = await runToEnd(trainTeacher(job));
+    const { steps: events, result } = await runToEnd(trainTeacher(job));
     expect(result.outcome).toEqual({ kind: 'finished' });
     expect(events.map((e) => e.step)).toEqual(Array.from({ length: 30 }, (_, i) => i + 1));
     expect(events.every((e) => e.steps === 30 && e.stepsPerSecond > 0 && e.etaSeconds >= 0)).toBe(
@@ -60,7 +61,7 @@ describe('a run', () => {
 
   test('learns: the loss falls to what is left for the best velocity', async () => {
     const long = { ...job, steps: 400, batch: 64, schedule: 'constant' as const };
-    const { events } = await runToEnd(trainTeacher(long));
+    const { steps: events } = await runToEnd(trainTeacher(long));
     const mean = (part: typeof events) =>
       part.reduce((sum, e) => sum + e.metrics['loss/teacher']!, 0) / part.length;
     expect(mean(events.slice(-50))).toBeLessThan(0.7 * mean(events.slice(0, 10)));
@@ -69,14 +70,14 @@ describe('a run', () => {
   test('with classes, clipped, at logit-normal times', async () => {
     const density = { kind: 'logit-normal', mean: 0, std: 1, min: 0, max: 1 } as const;
     const pictures = { ...job, dataset: GREYS, network: TINY_DIT, clipNorm: 0.5, density };
-    const { events, result } = await runToEnd(trainTeacher({ ...pictures, steps: 5 }));
+    const { steps: events, result } = await runToEnd(trainTeacher({ ...pictures, steps: 5 }));
     expect(events).toHaveLength(5);
     expect(result.outcome.kind).toBe('finished');
     expect(result.teacher.parameters.every(Number.isFinite)).toBe(true);
   });
 
   test('no steps: the model as it starts', async () => {
-    const { events, result } = await runToEnd(trainTeacher({ ...job, steps: 0 }));
+    const { steps: events, result } = await runToEnd(trainTeacher({ ...job, steps: 0 }));
     expect(events).toEqual([]);
     expect(result.outcome.kind).toBe('finished');
     expect(result.teacher.parameters).toEqual(initialise(parameterList(TINY_MLP), 3));
@@ -85,7 +86,7 @@ describe('a run', () => {
 
 describe('the seed', () => {
   const trained = async (seed: number) => {
-    const { events, result } = await runToEnd(trainTeacher({ ...job, seed }));
+    const { steps: events, result } = await runToEnd(trainTeacher({ ...job, seed }));
     return { losses: events.map((e) => e.metrics['loss/teacher']), ...result.teacher };
   };
 
@@ -103,9 +104,12 @@ describe('the seed', () => {
 describe('an end before the end', () => {
   test('aborted: no step more, and the model as it is then', async () => {
     const controller = new AbortController();
-    const { events, result } = await runToEnd(trainTeacher(job, controller.signal), ({ step }) => {
-      if (step === 4) controller.abort();
-    });
+    const { steps: events, result } = await runToEnd(
+      trainTeacher(job, { signal: controller.signal }),
+      ({ step }) => {
+        if (step === 4) controller.abort();
+      },
+    );
     expect(events).toHaveLength(4);
     expect(result.outcome).toEqual({ kind: 'interrupted' });
     expect(result.teacher.info.training['steps']).toBe(4);
@@ -113,13 +117,15 @@ describe('an end before the end', () => {
   });
 
   test('aborted before it began', async () => {
-    const { events, result } = await runToEnd(trainTeacher(job, AbortSignal.abort()));
+    const { steps: events, result } = await runToEnd(
+      trainTeacher(job, { signal: AbortSignal.abort() }),
+    );
     expect(events).toEqual([]);
     expect(result.outcome).toEqual({ kind: 'interrupted' });
   });
 
   test('diverged: the last good weights, all finite, and advice', async () => {
-    const { events, result } = await runToEnd(
+    const { steps: events, result } = await runToEnd(
       trainTeacher({ ...job, learningRate: 1e30, warmup: 0 }),
     );
     expect(result.outcome).toMatchObject({
@@ -132,7 +138,8 @@ describe('an end before the end', () => {
   });
 
   test('a caller that goes away, and one that comes after', async () => {
-    for await (const { step } of trainTeacher(job)) if (step === 2) break;
+    for await (const event of trainTeacher(job))
+      if (event.kind === 'step' && event.step === 2) break;
     const { result } = await runToEnd(trainTeacher({ ...job, steps: 1 }));
     expect(result.outcome.kind).toBe('finished');
   });

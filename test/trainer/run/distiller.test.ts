@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { parameterList } from '../../../src/trainer/nn/network.ts';
 import { initialise } from '../../../src/trainer/nn/parameters.ts';
-import { type DistillJob, distill } from '../../../src/trainer/run/distill.ts';
+import type { DistillJob } from '../../../src/trainer/run/distiller.ts';
+import { studentSettings } from '../../../src/trainer/run/model.ts';
 import { TINY_DIT, TINY_MLP, tinyModel } from '../../support/tiny-models.ts';
-import { bitsOf, runToEnd } from '../../support/training.ts';
+import { bitsOf, distill, runToEnd } from '../../support/training.ts';
 
 const teacher = tinyModel(TINY_MLP);
 const density = { kind: 'uniform', min: 0.02, max: 0.98 } as const;
@@ -17,10 +18,11 @@ const job: DistillJob = {
   warmup: 0,
   schedule: 'constant',
   lambda1: 1,
-  tStar: 0.97,
-  cIn: 1,
+  weight: 'velocity',
+  student: studentSettings({ tStar: 0.97, cIn: 1 }),
   emaDecay: 0.9,
   clipNorm: 0,
+  clipValue: 0,
   density,
   seed: 5,
 };
@@ -29,7 +31,7 @@ const allFinite = (vector: Float32Array) => vector.every(Number.isFinite);
 
 describe('a run', () => {
   test('tells of every student update, and gives student and online flow', async () => {
-    const { events, result } = await runToEnd(distill(job));
+    const { steps: events, result } = await runToEnd(distill(job));
     expect(result.outcome).toEqual({ kind: 'finished' });
     expect(events.map((e) => e.step)).toEqual(Array.from({ length: 12 }, (_, i) => i + 1));
     const names = ['loss/online', 'norm/online', 'loss/student', 'distance/student'];
@@ -41,9 +43,9 @@ describe('a run', () => {
     }
     expect(result.student.info).toMatchObject({
       role: 'student',
-      student: { tStar: 0.97, cIn: 1 },
+      student: { tStar: 0.97, cIn: 1, grid: [0.97], transition: 'euler' },
       dataset: teacher.info.dataset,
-      training: { steps: 12, batch: 16, lambda1: 1, onlineUpdates: 2, seed: 5 },
+      training: { steps: 12, batch: 16, lambda1: 1, online: { updates: 2 }, seed: 5 },
     });
     expect(result.online.info.role).toBe('online');
     expect(result.online.info.student).toBeUndefined();
@@ -55,7 +57,7 @@ describe('a run', () => {
 
   test('with an online flow that is the teacher, the first student update has no gradient', async () => {
     const still = { ...job.online, learningRate: 0 };
-    const { events } = await runToEnd(distill({ ...job, online: still, steps: 2 }));
+    const { steps: events } = await runToEnd(distill({ ...job, online: still, steps: 2 }));
     for (const { metrics } of events) {
       expect(metrics['norm/student']).toBe(0);
       expect(metrics['distance/student']).toBe(0);
@@ -97,7 +99,7 @@ describe('a run', () => {
 
 describe('the seed', () => {
   const trained = async (seed: number) => {
-    const { events, result } = await runToEnd(distill({ ...job, seed }));
+    const { steps: events, result } = await runToEnd(distill({ ...job, seed }));
     return { losses: events.map((e) => e.metrics['loss/student']), ...result };
   };
 
@@ -118,9 +120,12 @@ describe('the seed', () => {
 describe('an end before the end', () => {
   test('aborted: no step more, and both models as they are then', async () => {
     const controller = new AbortController();
-    const { events, result } = await runToEnd(distill(job, controller.signal), ({ step }) => {
-      if (step === 3) controller.abort();
-    });
+    const { steps: events, result } = await runToEnd(
+      distill(job, { signal: controller.signal }),
+      ({ step }) => {
+        if (step === 3) controller.abort();
+      },
+    );
     expect(events).toHaveLength(3);
     expect(result.outcome).toEqual({ kind: 'interrupted' });
     expect(result.student.info.training['steps']).toBe(3);
@@ -132,7 +137,7 @@ describe('an end before the end', () => {
     ['the student', { learningRate: 1e30 }],
     ['the online flow', { online: { ...job.online, learningRate: 1e30 } }],
   ])('%s diverged: the last good weights, all finite, and advice', async (_title, more) => {
-    const { events, result } = await runToEnd(distill({ ...job, ...more }));
+    const { steps: events, result } = await runToEnd(distill({ ...job, ...more }));
     expect(result.outcome).toMatchObject({
       kind: 'diverged',
       problem: { code: 'NON_FINITE_LOSS', hint: expect.stringContaining('learning rate') },

@@ -1,0 +1,57 @@
+/** @file What a run shows while it trains: samples of its averaged weights, from the same noise every time. */
+import { classCount, sampleShape } from '../nn/config.ts';
+import { fillNormal } from '../random/philox.ts';
+import { STREAMS } from '../random/streams.ts';
+import { float32, sizeOf, type Tensor } from '../tensor.ts';
+import type { FlowModel } from './model.ts';
+import { Sampler, type Solver } from './sample.ts';
+
+/** A scatter plot needs many points; a grid of pictures is looked at one by one. */
+const POINTS = 2048;
+const PICTURES = 64;
+/** Enough to judge a teacher by; its own sampler takes more. */
+const TEACHER_STEPS = 25;
+
+export class Preview {
+  readonly #model: FlowModel;
+  readonly #solver: Solver;
+  readonly #seed: number;
+  #sampler: Sampler | undefined;
+
+  /** The model's weights may change between calls: they are read anew each time. */
+  constructor(model: FlowModel, seed: number) {
+    this.#model = model;
+    this.#solver = model.info.student ? 'one-step' : 'euler';
+    this.#seed = seed;
+  }
+
+  /** Samples [count, ...sample], each class in turn. Throws INTERRUPTED. */
+  async samples(signal?: AbortSignal): Promise<Tensor<'float32'>> {
+    const { network, student } = this.#model.info;
+    const sample = sampleShape(network);
+    const count = sample.length === 1 ? POINTS : PICTURES;
+    const classes = classCount(network);
+    this.#sampler ??= new Sampler(this.#model, this.#solver, count);
+    const noise = (draw: number) => {
+      const data = new Float32Array(count * sizeOf(sample));
+      fillNormal(data, this.#seed, STREAMS.preview, draw);
+      return float32(data, [count, ...sample]);
+    };
+    return this.#sampler.run(
+      {
+        solver: this.#solver,
+        ...(student ? {} : { steps: TEACHER_STEPS }),
+        noise: noise(0),
+        ...(classes > 0 && { labels: Int32Array.from({ length: count }, (_, i) => i % classes) }),
+        ...(student?.transition === 'fresh' && {
+          freshNoise: student.grid.slice(1).map((_, k) => noise(k + 1)),
+        }),
+      },
+      signal,
+    );
+  }
+
+  dispose(): void {
+    this.#sampler?.dispose();
+  }
+}

@@ -1,0 +1,133 @@
+/** @file run.json: everything needed to repeat a run, and who has worked on it. */
+import { readFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { FlowstepError } from '../../errors.ts';
+import { PACKAGE_VERSION } from '../../version.ts';
+import { atomicWrite } from '../files/atomic-write.ts';
+import { canonicalJson, type Json } from '../files/canonical-json.ts';
+import { sha256 } from '../files/hash.ts';
+import { readError } from '../files/read-error.ts';
+import { engine } from '../runtime/engine.ts';
+
+export const RUN_FILE = 'run.json';
+
+/** One process that worked on the run. */
+const SessionSchema = z.object({
+  started: z.string(),
+  fromStep: z.int().min(0),
+  /** Steps in all that it was asked for. */
+  steps: z.int().min(0),
+  device: z.string(),
+  threads: z.int().min(1),
+  processor: z.string(),
+  versions: z.object({ flowstep: z.string(), onnxruntime: z.string(), node: z.string() }),
+});
+
+export type Session = z.infer<typeof SessionSchema>;
+
+export const RunFileSchema = z.object({
+  format: z.literal(1),
+  name: z.string(),
+  /** sha256 of the configuration: runs of one identity differ in their number of steps only. */
+  identity: z.string(),
+  configuration: z.record(z.string(), z.json()),
+  steps: z.int().min(0),
+  outcome: z.enum(['running', 'finished', 'interrupted', 'diverged']),
+  /** The node and its inputs that asked for the run, so that it can be resumed without the workflow. */
+  request: z.object({ node: z.string(), inputs: z.record(z.string(), z.json()) }).optional(),
+  sessions: z.array(SessionSchema),
+});
+
+export type RunFile = z.infer<typeof RunFileSchema>;
+export type RunRequest = NonNullable<RunFile['request']>;
+
+/** A run's identity: the hash of everything that decides its numbers, without the number of steps. */
+export function identityOf(configuration: Readonly<Record<string, Json>>): string {
+  return sha256(canonicalJson(configuration));
+}
+
+/** The run in `folder`; undefined when there is none. Throws FILE_FORMAT when run.json is damaged. */
+export async function findRunFile(folder: string): Promise<RunFile | undefined> {
+  const file = join(folder, RUN_FILE);
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw readError(file, error);
+  }
+  try {
+    return RunFileSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new FlowstepError('FILE_FORMAT', `${file} is not the record of a run`, {
+      file,
+      hint: 'Choose another run name; this run cannot be resumed.',
+      cause,
+    });
+  }
+}
+
+/** The run in `folder`; throws FILE_NOT_FOUND when there is none. */
+export async function readRunFile(folder: string): Promise<RunFile> {
+  const found = await findRunFile(folder);
+  if (found) return found;
+  throw new FlowstepError('FILE_NOT_FOUND', `there is no run in ${folder}`, {
+    file: join(folder, RUN_FILE),
+    hint: 'A run is a folder with a run.json, below runs/ in the output folder.',
+  });
+}
+
+export async function writeRunFile(folder: string, run: RunFile): Promise<void> {
+  const text = `${JSON.stringify(run, null, 2)}\n`;
+  await atomicWrite(join(folder, RUN_FILE), [new TextEncoder().encode(text)]);
+}
+
+/** This process as a session of a run. */
+export function thisSession(fromStep: number, steps: number): Session {
+  const { library, threads, api } = engine();
+  return {
+    started: new Date().toISOString(),
+    fromStep,
+    steps,
+    device: library.device,
+    threads,
+    processor: cpus()[0]?.model ?? 'unknown',
+    versions: { flowstep: PACKAGE_VERSION, onnxruntime: api.version, node: process.versions.node },
+  };
+}
+
+/** What in this session may change the last bits of the numbers, compared to the one before. */
+export function sessionNotices(before: Session | undefined, now: Session): string[] {
+  if (!before) return [];
+  const differs = (what: string, then: string | number, here: string | number) =>
+    then === here
+      ? []
+      : [
+          `${what} was ${then} before and is ${here} now: the numbers will differ in their last bits`,
+        ];
+  return [
+    ...differs('device', before.device, now.device),
+    ...differs('number of threads', before.threads, now.threads),
+    ...differs('processor', before.processor, now.processor),
+    ...differs('ONNX Runtime', before.versions.onnxruntime, now.versions.onnxruntime),
+  ];
+}
+
+/** The members of two configurations that differ, for people: `learningRate: 0.001, here 0.002`. */
+export function differences(
+  then: Readonly<Record<string, Json>>,
+  now: Readonly<Record<string, Json>>,
+): string[] {
+  const names = new Set([...Object.keys(then), ...Object.keys(now)]);
+  return [...names].flatMap((name) => {
+    const [a, b] = [then[name], now[name]].map((v) => (v === undefined ? 'not set' : shown(v)));
+    return a === b ? [] : [`${name}: ${a}, here ${b}`];
+  });
+}
+
+function shown(value: Json): string {
+  const text = canonicalJson(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}

@@ -1,0 +1,150 @@
+/** @file Trains a teacher by flow matching. */
+import { FlowstepError } from '../../errors.ts';
+import type { Dataset } from '../data/dataset.ts';
+import { fillTimes } from '../flow/density.ts';
+import { linearPath } from '../flow/path.ts';
+import { flowMatchingLoss } from '../methods/flow-matching.ts';
+import { classCount, type NetworkConfig, sampleShape } from '../nn/config.ts';
+import { parameterList } from '../nn/network.ts';
+import { initialise } from '../nn/parameters.ts';
+import { learningRate } from '../optim/schedule.ts';
+import { fillUniform } from '../random/philox.ts';
+import { STREAMS } from '../random/streams.ts';
+import { engine } from '../runtime/engine.ts';
+import { sameShape, sizeOf } from '../tensor.ts';
+import { GradientStep, TRAINED } from './gradient-step.ts';
+import { LABELS_FEED, setLabels } from './labels.ts';
+import { Learner, stateOf } from './learner.ts';
+import { type LoopOptions, loopConfiguration } from './loop-options.ts';
+import type { FlowModel, ModelInfo } from './model.ts';
+import { NoiseFeed } from './noise-feed.ts';
+import { Pacer } from './pacer.ts';
+import { Preview } from './preview.ts';
+import type { StepResult, Trainer } from './trainer.ts';
+
+export interface TeacherJob extends LoopOptions {
+  readonly dataset: Dataset;
+  readonly network: NetworkConfig;
+}
+
+type TeacherModels = { readonly teacher: FlowModel };
+
+/** Share of samples that are trained without their label, so that the teacher also knows the unconditional flow. */
+const LABEL_DROPOUT = 0.1;
+
+export class TeacherTrainer implements Trainer<TeacherModels> {
+  readonly watched = 'loss/teacher';
+  readonly sampleSize: number;
+  readonly configuration;
+  readonly state: ReadonlyMap<string, Float32Array>;
+  readonly #job: TeacherJob;
+  readonly #learner: Learner;
+  readonly #step: GradientStep;
+  readonly #noise: NoiseFeed;
+  readonly #drop: Float32Array;
+  readonly #pacer = new Pacer();
+  readonly #preview: Preview;
+
+  /** Throws SHAPE_MISMATCH when network and data set do not fit. */
+  constructor(job: TeacherJob) {
+    const { dataset, network, batch, seed } = job;
+    requireFit(network, dataset);
+    this.#job = job;
+    const shape = sampleShape(network);
+    this.sampleSize = sizeOf(shape);
+    this.configuration = {
+      method: 'flow-matching',
+      network,
+      dataset: { name: dataset.name, hash: dataset.hash },
+      ...loopConfiguration(job),
+    };
+    const list = parameterList(network);
+    this.#learner = new Learner('teacher', list, initialise(list, seed), {
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      clipNorm: job.clipNorm,
+      clipValue: job.clipValue,
+      ema: true,
+      emaDecay: job.emaDecay,
+    });
+    this.state = stateOf({ teacher: this.#learner });
+    this.#step = new GradientStep({
+      name: 'teacher gradient',
+      network,
+      batch,
+      learner: this.#learner,
+      frozen: {},
+      feeds: {
+        x0: { shape },
+        x1: { shape },
+        t: { shape: [] },
+        ...(classCount(network) > 0 ? LABELS_FEED : {}),
+      },
+      build: (field, { x0, x1, t }) => {
+        const { xt, c } = linearPath(x0!, x1!, t!);
+        return { loss: flowMatchingLoss(field(TRAINED)(xt, t!), c) };
+      },
+    });
+    this.#noise = new NoiseFeed(batch * this.sampleSize, seed, STREAMS.teacherNoise);
+    this.#drop = new Float32Array(batch);
+    this.#preview = new Preview({ info: this.#info(), parameters: this.#learner.averaged }, seed);
+  }
+
+  async step(index: number): Promise<StepResult> {
+    const { dataset, network, batch, seed, steps, density, schedule, warmup } = this.#job;
+    const step = this.#step;
+    const data = dataset.batch(seed, index, batch);
+    (step.feed('x0') as Float32Array).set(data.x);
+    await this.#noise.writeTo(step.feed('x1') as Float32Array, index);
+    fillTimes(step.feed('t') as Float32Array, density, seed, STREAMS.teacherTime, index);
+    const classes = classCount(network);
+    if (classes > 0) {
+      fillUniform(this.#drop, seed, STREAMS.labels, index);
+      setLabels(step.feed('labels') as BigInt64Array, (k) =>
+        this.#drop[k]! < LABEL_DROPOUT ? classes : data.labels![k]!,
+      );
+    }
+    const { loss } = await step.run(this.#pacer, () => this.#noise.fill(index + 1));
+    const rate = learningRate(this.#job.learningRate, schedule, warmup, index, steps);
+    const norm = await this.#learner.update(loss!, rate, this.#pacer);
+    if (!Number.isFinite(norm)) return { metrics: {}, notFinite: 'the loss' };
+    return { metrics: { 'loss/teacher': loss!, 'norm/teacher': norm, 'rate/teacher': rate } };
+  }
+
+  resumeAt(steps: number): void {
+    this.#learner.updates = steps;
+  }
+
+  samples(signal?: AbortSignal) {
+    return this.#preview.samples(signal);
+  }
+
+  models(): TeacherModels {
+    return { teacher: { info: this.#info(), parameters: this.#learner.averaged.slice() } };
+  }
+
+  dispose(): void {
+    this.#step.dispose();
+    this.#learner.dispose();
+    this.#preview.dispose();
+  }
+
+  #info(): ModelInfo {
+    const { network, dataset, ...training } = this.configuration;
+    const { updates: steps } = this.#learner;
+    const { threads } = engine();
+    return { role: 'teacher', network, dataset, training: { steps, ...training, threads } };
+  }
+}
+
+function requireFit(network: NetworkConfig, dataset: Dataset): void {
+  const shape = sampleShape(network);
+  const classes = classCount(network);
+  if (sameShape(shape, dataset.shape) && (classes === 0 || classes === dataset.classes)) return;
+  throw new FlowstepError(
+    'SHAPE_MISMATCH',
+    `the network makes samples of [${shape.join(', ')}] with ${classes} classes, the data set ${dataset.name} has [${dataset.shape.join(', ')}] with ${dataset.classes}`,
+    { hint: 'choose a network for this data set, or 0 classes' },
+  );
+}

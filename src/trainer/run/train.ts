@@ -1,0 +1,114 @@
+/** @file The loop of every training run: steps, statistics, samples, checkpoints, and how it ends. */
+import { FlowstepError } from '../../errors.ts';
+import { DivergenceWatch } from './divergence.ts';
+import type { TrainEvent } from './events.ts';
+import type { FlowModel } from './model.ts';
+import { notFinite, type Outcome, ranAway } from './outcome.ts';
+import { Progress } from './progress.ts';
+import { RunFolder, type RunOptions } from './run-folder.ts';
+import type { Trainer } from './trainer.ts';
+
+export interface TrainResult<Models> {
+  readonly outcome: Outcome;
+  readonly models: Models;
+}
+
+/** Lines that stats.jsonl should not much exceed: of longer runs every second, third... step is recorded. */
+const STATS_LINES = 10_000;
+
+/**
+ * Trains to step number `steps`, in a run folder when one is given, else in memory alone. Yields an event for
+ * each step and for what else happens; an aborted signal ends it after the current step, with a checkpoint.
+ * Disposes of the trainer.
+ */
+export async function* train<Models extends Readonly<Record<string, FlowModel>>>(
+  trainer: Trainer<Models>,
+  steps: number,
+  options?: RunOptions,
+  signal?: AbortSignal,
+): AsyncGenerator<TrainEvent, TrainResult<Models>> {
+  const watch = new DivergenceWatch(trainer.sampleSize);
+  let run: RunFolder | undefined;
+  try {
+    let from = 0;
+    if (options) {
+      const opened = await RunFolder.open(options, trainer.configuration, steps, trainer.state);
+      run = opened.run;
+      for (const message of opened.notices) yield { kind: 'notice', message };
+      if (opened.checkpoint) {
+        from = opened.checkpoint.step;
+        trainer.resumeAt(from);
+        watch.restore(opened.checkpoint.divergence);
+        yield { kind: 'resumed', step: from };
+      }
+    }
+    if (from > steps) {
+      const message = `${from} steps were trained before, more than the ${steps} asked for: nothing is to be done`;
+      yield { kind: 'notice', message };
+    }
+
+    const progress = new Progress(steps);
+    const recordEvery = Math.max(1, Math.ceil(steps / STATS_LINES));
+    const due = (step: number, every: number | undefined) =>
+      every !== undefined && every > 0 && step % every === 0;
+    let outcome: Outcome = { kind: 'finished' };
+    let saved = from;
+    let step = from;
+    while (step < steps) {
+      if (signal?.aborted) {
+        outcome = { kind: 'interrupted' };
+        break;
+      }
+      const started = performance.now();
+      const result = await trainer.step(step);
+      if (result.notFinite !== undefined) {
+        outcome = notFinite(result.notFinite, step + 1);
+        break;
+      }
+      step++;
+      const stepMs = performance.now() - started;
+      const metrics = { ...result.metrics, 'time/step_ms': stepMs };
+      if (run && (due(step, recordEvery) || step === steps)) await run.recordStep(step, metrics);
+      yield { kind: 'step', step, steps, metrics, ...progress.tick(step, stepMs) };
+
+      const strayed = watch.check(result.metrics[trainer.watched]!);
+      if (strayed) {
+        outcome = ranAway(trainer.watched, strayed.average, strayed.bound, step);
+        break;
+      }
+      if (due(step, options?.sampleEvery) || (options?.sampleEvery && step === steps)) {
+        const samples = await samplesOf(trainer, signal);
+        if (samples) yield { kind: 'samples', step, samples };
+      }
+      if (run && due(step, options?.checkpointEvery)) {
+        const file = await run.checkpoint(step, watch.state, trainer.state);
+        saved = step;
+        yield { kind: 'checkpoint', step, file };
+      }
+    }
+    // What has run away is no state to go on from; of a loss that is not finite the state before it is whole.
+    const isGood = outcome.kind !== 'diverged' || outcome.problem.code === 'NON_FINITE_LOSS';
+    if (run && isGood && step > saved) {
+      const file = await run.checkpoint(step, watch.state, trainer.state);
+      yield { kind: 'checkpoint', step, file };
+    }
+    await run?.end(outcome.kind);
+    return { outcome, models: trainer.models() };
+  } finally {
+    trainer.dispose();
+    await run?.[Symbol.asyncDispose]();
+  }
+}
+
+/** Undefined when they were stopped on the way: the loop then ends in order. */
+async function samplesOf<Models extends Readonly<Record<string, FlowModel>>>(
+  trainer: Trainer<Models>,
+  signal: AbortSignal | undefined,
+) {
+  try {
+    return await trainer.samples(signal);
+  } catch (error) {
+    if (error instanceof FlowstepError && error.code === 'INTERRUPTED') return undefined;
+    throw error;
+  }
+}
