@@ -5,7 +5,7 @@
  * machine any more (or one that started at another time, since ids are used again).
  */
 import { randomBytes } from 'node:crypto';
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -22,6 +22,9 @@ const LockSchema = z.object({
 });
 
 type Lock = z.infer<typeof LockSchema>;
+
+/** Lock files that this process has; one of its own that is not among them could not be removed. */
+const held = new Set<string>();
 
 /** Locks the folder; throws RUN_LOCKED, naming the process, when another one has it. */
 export async function lockFolder(folder: string): Promise<AsyncDisposable> {
@@ -43,9 +46,12 @@ export async function lockFolder(folder: string): Promise<AsyncDisposable> {
   } finally {
     await rm(draft, { force: true });
   }
+  held.add(file);
   return {
     async [Symbol.asyncDispose]() {
-      await rm(file, { force: true });
+      held.delete(file);
+      // A lock that stays (the disk is read-only now, say) is one of a process that is gone.
+      await unlink(file).catch(() => undefined);
     },
   };
 }
@@ -63,7 +69,7 @@ async function linked(draft: string, file: string): Promise<boolean> {
 /** Removes the lock of a process that is gone; throws RUN_LOCKED when it lives. */
 async function removeStale(file: string): Promise<void> {
   const lock = await readLock(file);
-  if (lock && (await holds(lock))) throw locked(join(file, '..'), lock);
+  if (lock && (await holds(file, lock))) throw locked(join(file, '..'), lock);
   // Moved aside first: of several that found it stale, one moves it.
   const aside = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   try {
@@ -87,8 +93,9 @@ async function readLock(file: string): Promise<Lock | undefined> {
 }
 
 /** Whether the process that wrote the lock still runs; of another machine's nobody can tell, so yes. */
-async function holds({ pid, host, started }: Lock): Promise<boolean> {
+async function holds(file: string, { pid, host, started }: Lock): Promise<boolean> {
   if (host !== hostname()) return true;
+  if (pid === process.pid) return held.has(file);
   if (!isAlive(pid)) return false;
   const start = await startOf(pid);
   return start === undefined || started === '' || start === started;

@@ -142,16 +142,15 @@ export class RunFolder implements AsyncDisposable {
 
   /** Records how the session ended. */
   async end(outcome: Outcome['kind']): Promise<void> {
+    await this.#stats.flush();
     this.#record = { ...this.#record, outcome };
     await writeRunFile(this.folder, this.#record);
   }
 
+  /** Never throws: what could not be written has been told by `end`, or the run has failed for that reason. */
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      await this.#stats[Symbol.asyncDispose]();
-    } finally {
-      await this.#lock[Symbol.asyncDispose]();
-    }
+    await this.#stats[Symbol.asyncDispose]();
+    await this.#lock[Symbol.asyncDispose]();
   }
 }
 

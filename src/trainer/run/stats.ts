@@ -56,12 +56,10 @@ export class StatsWriter implements AsyncDisposable {
     }
   }
 
+  /** Writes what it can; call `flush` to know. */
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      await this.flush();
-    } finally {
-      await this.#file.close();
-    }
+    await this.flush().catch(() => undefined);
+    await this.#file.close().catch(() => undefined);
   }
 }
 
