@@ -1,6 +1,6 @@
 /** @file The recipe for the 2-D sets: what verify:toy runs, and what workflows/fgm-2d.json shortens. */
 import { NetworkConfigSchema } from '../src/trainer/nn/config.ts';
-import type { DistillJob } from '../src/trainer/run/distiller.ts';
+import type { DistillJob } from '../src/trainer/run/distill-job.ts';
 import { studentSettings } from '../src/trainer/run/model.ts';
 import type { TeacherJob } from '../src/trainer/run/teacher-trainer.ts';
 

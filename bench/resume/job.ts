@@ -3,7 +3,7 @@ import { pointSet } from '../../src/trainer/data/points.ts';
 import { NetworkConfigSchema } from '../../src/trainer/nn/config.ts';
 import { parameterList } from '../../src/trainer/nn/network.ts';
 import { initialise } from '../../src/trainer/nn/parameters.ts';
-import type { DistillJob } from '../../src/trainer/run/distiller.ts';
+import type { DistillJob } from '../../src/trainer/run/distill-job.ts';
 import { studentSettings } from '../../src/trainer/run/model.ts';
 
 const density = { kind: 'logit-normal', mean: 0, std: 1, min: 0.02, max: 0.98 } as const;

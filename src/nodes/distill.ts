@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { FlowstepError } from '../errors.ts';
 import { VELOCITY_WEIGHTS } from '../trainer/methods/fgm.ts';
 import { usesRealData } from '../trainer/methods/real-data.ts';
-import { Distiller, type RealData } from '../trainer/run/distiller.ts';
+import type { RealData } from '../trainer/run/distill-job.ts';
+import { Distiller } from '../trainer/run/distiller.ts';
 import { MAX_STUDENT_STEPS, studentSettings, TRANSITIONS } from '../trainer/run/model.ts';
 import { loadModel } from '../trainer/run/model-file.ts';
 import {

@@ -1,5 +1,6 @@
 /** @file Training runs to their end, with what they told on the way. */
-import { Distiller, type DistillJob } from '../../src/trainer/run/distiller.ts';
+import type { DistillJob } from '../../src/trainer/run/distill-job.ts';
+import { Distiller } from '../../src/trainer/run/distiller.ts';
 import type { StepEvent, TrainEvent } from '../../src/trainer/run/events.ts';
 import type { FlowModel } from '../../src/trainer/run/model.ts';
 import type { RunOptions } from '../../src/trainer/run/run-folder.ts';

@@ -13,6 +13,8 @@ export interface Dataset {
   readonly shape: readonly number[];
   /** Number of classes; 0 when there are no labels. */
   readonly classes: number;
+  /** One text per sample, in the order of the samples, for sets that have them. */
+  readonly captions?: readonly string[];
   /** sha256 of what defines the data (file contents, or name and parameters), hexadecimal. */
   readonly hash: string;
   /** `count` samples drawn with replacement; the same (seed, step) gives the same batch. */

@@ -20,8 +20,9 @@ const PREFIXES = { train: 'train', test: 't10k' } as const satisfies Record<
 export async function fashionMnist(
   split: FashionMnistSplit,
   folders?: readonly string[],
+  flip = false,
 ): Promise<Dataset> {
-  return idxDataset(`fashion-mnist/${split}`, await findFashionMnist(split, folders));
+  return idxDataset(`fashion-mnist/${split}`, await findFashionMnist(split, folders), flip);
 }
 
 /**

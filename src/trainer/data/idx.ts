@@ -1,14 +1,12 @@
 /** @file The idx format of MNIST and its likes (http://yann.lecun.com/exdb/mnist), and data sets in it. */
-import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { FlowstepError } from '../../errors.ts';
 import { sha256 } from '../files/hash.ts';
-import { readError } from '../files/read-error.ts';
-import { fillIndices } from '../random/philox.ts';
-import { STREAMS } from '../random/streams.ts';
 import { type Shape, sizeOf } from '../tensor.ts';
 import type { Dataset } from './dataset.ts';
+import { heldDataset } from './held-dataset.ts';
+import { readWhole } from './read-whole.ts';
 
 /** An idx file of unsigned bytes. */
 export interface IdxFile {
@@ -60,14 +58,22 @@ export async function readIdx(path: string): Promise<IdxFile> {
  * Grey pictures from an idx file [count, height, width] as samples [1, height, width] in [-1, 1], with labels from
  * another [count] if given; throws DATASET_INVALID, FILE_NOT_FOUND or FILE_UNREADABLE.
  */
-export async function idxDataset(name: string, paths: IdxPaths): Promise<Dataset> {
+export async function idxDataset(name: string, paths: IdxPaths, flip = false): Promise<Dataset> {
   const images = await readIdx(paths.images);
   const [count, height, width] = images.shape;
   if (images.shape.length !== 3 || sizeOf(images.shape) === 0) {
     throw invalid(paths.images, `its shape is [${images.shape.join(', ')}], not that of pictures`);
   }
   const labels = paths.labels === undefined ? undefined : await readLabels(paths.labels, count!);
-  return pictures(name, [1, height!, width!], count!, images, labels);
+  return heldDataset({
+    name,
+    shape: [1, height!, width!],
+    samples: images.data,
+    ...(labels && { labels: labels.data }),
+    classes: labels ? labels.data.reduce((a, b) => Math.max(a, b), 0) + 1 : 0,
+    hash: labels ? sha256(images.hash, labels.hash) : images.hash,
+    flip,
+  });
 }
 
 async function readLabels(path: string, count: number): Promise<IdxFile> {
@@ -76,39 +82,8 @@ async function readLabels(path: string, count: number): Promise<IdxFile> {
   throw invalid(path, `its shape is [${labels.shape.join(', ')}], but there are ${count} pictures`);
 }
 
-function pictures(
-  name: string,
-  shape: Shape,
-  total: number,
-  images: IdxFile,
-  labels: IdxFile | undefined,
-): Dataset {
-  const size = sizeOf(shape);
-  return {
-    name,
-    shape,
-    classes: labels ? labels.data.reduce((a, b) => Math.max(a, b), 0) + 1 : 0,
-    hash: labels ? sha256(images.hash, labels.hash) : images.hash,
-    batch(seed, step, count) {
-      const chosen = new Int32Array(count);
-      fillIndices(chosen, total, seed, STREAMS.data, step);
-      const x = new Float32Array(count * size);
-      for (let i = 0; i < count; i++) {
-        const from = chosen[i]! * size;
-        for (let k = 0; k < size; k++) x[i * size + k] = images.data[from + k]! / 127.5 - 1;
-      }
-      return labels ? { x, labels: chosen.map((index) => labels.data[index]!) } : { x };
-    },
-  };
-}
-
 async function readUnpacked(path: string): Promise<Buffer> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    throw readError(path, error);
-  }
+  const bytes = await readWhole(path);
   const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
   if (!isGzip) return bytes;
   try {

@@ -27,5 +27,5 @@ export const STREAMS = {
   realNoise: 16,
   realTime: 17,
   /** Which pictures of a batch are mirrored. */
-  dataFlip: 14,
+  dataFlip: 18,
 } as const;

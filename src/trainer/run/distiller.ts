@@ -1,72 +1,29 @@
-/** @file Distils a teacher into a student by Flow Generator Matching (algorithm: K online updates, one student update). */
-import { FlowstepError } from '../../errors.ts';
-import type { Dataset } from '../data/dataset.ts';
+/**
+ * @file Distils a teacher into a student by Flow Generator Matching (algorithm: K online updates, one student update).
+ *
+ * A student of several steps is trained at one of them in each iteration, with the gradient through that step alone.
+ * Each step has an online flow of its own: one flow for all would learn their mixture, and the student could match
+ * the teacher in the mixture while each step misses it (measured: docs/architecture.md).
+ */
 import type { Json } from '../files/canonical-json.ts';
 import { fillTimes, type TimeDensity } from '../flow/density.ts';
-import { linearPath } from '../flow/path.ts';
-import type { Value } from '../graph/graph.ts';
-import { expand, mul } from '../graph/ops.ts';
-import {
-  fgmLoss,
-  oneStepStudent,
-  predictedData,
-  type VelocityWeight,
-  velocityWeight,
-} from '../methods/fgm.ts';
-import { flowMatchingLoss } from '../methods/flow-matching.ts';
-import {
-  type RealDataWeights,
-  realDataOnlineLoss,
-  scaledVelocity,
-  usesRealData,
-} from '../methods/real-data.ts';
-import { classCount, type NetworkConfig, sampleShape } from '../nn/config.ts';
+import { classCount, sampleShape } from '../nn/config.ts';
 import { parameterList } from '../nn/network.ts';
-import { initialise, type ParameterList } from '../nn/parameters.ts';
 import { learningRate } from '../optim/schedule.ts';
 import { STREAMS } from '../random/streams.ts';
 import { engine } from '../runtime/engine.ts';
-import { sameShape, sizeOf } from '../tensor.ts';
-import {
-  type BuiltLoss,
-  type FeedSpec,
-  type Field,
-  GradientStep,
-  TRAINED,
-} from './gradient-step.ts';
+import { sizeOf } from '../tensor.ts';
+import { checkJob, type DistillJob, factsOf, onlineStart } from './distill-job.ts';
+import { onlineLoss, realFeeds, studentLoss } from './distill-losses.ts';
+import { type FeedSpec, GradientStep } from './gradient-step.ts';
 import { LABELS_FEED, randomLabels, setLabels } from './labels.ts';
 import { Learner, stateOf } from './learner.ts';
-import { type LoopOptions, loopConfiguration } from './loop-options.ts';
-import { type FlowModel, type ModelInfo, type StudentSettings, weightsHash } from './model.ts';
+import type { FlowModel, ModelInfo, StudentSettings } from './model.ts';
 import { NoiseFeed } from './noise-feed.ts';
 import { Pacer } from './pacer.ts';
 import { Preview } from './preview.ts';
-import { StudentWalk } from './student-walk.ts';
+import { StudentWalk, trainedStep } from './student-walk.ts';
 import type { StepResult, Trainer } from './trainer.ts';
-
-export interface OnlineOptions {
-  readonly init: 'teacher' | 'random';
-  /** Online updates per student update (K). */
-  readonly updates: number;
-  readonly learningRate: number;
-  readonly density: TimeDensity;
-}
-
-export interface RealData extends RealDataWeights {
-  readonly dataset: Dataset;
-}
-
-/** `steps`, rate and average are the student's, `density` that of its loss. */
-export interface DistillJob extends LoopOptions {
-  readonly teacher: FlowModel;
-  readonly online: OnlineOptions;
-  /** Weights that the online flow starts from, instead of `online.init`. */
-  readonly onlineModel?: FlowModel;
-  readonly lambda1: number;
-  readonly weight: VelocityWeight;
-  readonly student: StudentSettings;
-  readonly realData?: RealData;
-}
 
 type DistillModels = { readonly student: FlowModel; readonly online: FlowModel };
 
@@ -91,10 +48,11 @@ export class Distiller implements Trainer<DistillModels> {
   readonly #job: DistillJob;
   /** The configuration but for network and student settings, which a model file has places of their own for. */
   readonly #facts: Readonly<Record<string, Json>>;
-  readonly #online: Learner;
   readonly #student: Learner;
-  readonly #onlineStep: GradientStep;
-  readonly #studentStep: GradientStep;
+  /** One for each step of the student, as are the programs. */
+  readonly #onlines: readonly Learner[];
+  readonly #onlineSteps: readonly GradientStep[];
+  readonly #studentSteps: readonly GradientStep[];
   readonly #onlineDraws: Draws;
   readonly #studentDraws: Draws;
   readonly #realNoise: NoiseFeed | undefined;
@@ -124,8 +82,13 @@ export class Distiller implements Trainer<DistillModels> {
     };
     const start = teacher.parameters.slice();
     this.#student = new Learner('student', list, start, { ...options, ema: true });
-    this.#online = new Learner('online', list, onlineStart(job, list), { ...options, ema: false });
-    this.state = stateOf({ student: this.#student, online: this.#online });
+    this.#onlines = job.student.grid.map(
+      () => new Learner('online', list, onlineStart(job, list), { ...options, ema: false }),
+    );
+    this.state = stateOf({
+      student: this.#student,
+      ...Object.fromEntries(this.#onlines.map((learner, k) => [`online-${k}`, learner])),
+    });
 
     const feeds: Record<string, FeedSpec> = {
       z: { shape },
@@ -134,24 +97,30 @@ export class Distiller implements Trainer<DistillModels> {
       ...(classCount(network) > 0 ? LABELS_FEED : {}),
       ...(job.student.grid.length > 1 && { studentTime: { shape: [] } }),
     };
-    this.#onlineStep = new GradientStep({
-      name: 'online gradient',
-      network,
-      batch,
-      learner: this.#online,
-      frozen: { student: this.#student.weights },
-      feeds: { ...feeds, ...(realData && realFeeds(network)) },
-      build: (field, values) => onlineLoss(job, field, values),
-    });
-    this.#studentStep = new GradientStep({
-      name: 'student gradient',
-      network,
-      batch,
-      learner: this.#student,
-      frozen: { teacher: teacher.parameters, online: this.#online.weights },
-      feeds,
-      build: (field, values) => studentLoss(job, field, values),
-    });
+    this.#onlineSteps = this.#onlines.map(
+      (learner) =>
+        new GradientStep({
+          name: 'online gradient',
+          network,
+          batch,
+          learner,
+          frozen: { student: this.#student.weights },
+          feeds: { ...feeds, ...(realData && realFeeds(network)) },
+          build: (field, values) => onlineLoss(job, field, values),
+        }),
+    );
+    this.#studentSteps = this.#onlines.map(
+      ({ weights }) =>
+        new GradientStep({
+          name: 'student gradient',
+          network,
+          batch,
+          learner: this.#student,
+          frozen: { teacher: teacher.parameters, online: weights },
+          feeds,
+          build: (field, values) => studentLoss(job, field, values),
+        }),
+    );
 
     this.#onlineDraws = {
       latent: new NoiseFeed(size, seed, STREAMS.onlineLatent),
@@ -179,21 +148,25 @@ export class Distiller implements Trainer<DistillModels> {
   /** K online updates and one student update. */
   async step(index: number): Promise<StepResult> {
     const { online, steps, schedule, warmup } = this.#job;
+    const trained = this.#trainedStep(index);
+    const learner = this.#onlines[trained]!;
+    const onlineStep = this.#onlineSteps[trained]!;
+    const studentStep = this.#studentSteps[trained]!;
     const factor = learningRate(1, schedule, warmup, index, steps);
     let metrics: Record<string, number> = {};
     for (let k = 0; k < online.updates; k++) {
       const draw = index * online.updates + k;
-      await this.#feed(this.#onlineStep, this.#onlineDraws, draw);
-      await this.#feedRealData(draw);
-      const { loss } = await this.#onlineStep.run(this.#pacer, () =>
+      await this.#feed(onlineStep, this.#onlineDraws, draw, trained);
+      await this.#feedRealData(onlineStep, draw);
+      const { loss } = await onlineStep.run(this.#pacer, () =>
         this.#drawAhead(this.#onlineDraws, draw + 1),
       );
-      const norm = await this.#online.update(loss!, online.learningRate * factor, this.#pacer);
+      const norm = await learner.update(loss!, online.learningRate * factor, this.#pacer);
       if (!Number.isFinite(norm)) return { metrics, notFinite: 'the gradient of the online flow' };
       metrics = { 'loss/online': loss!, 'norm/online': norm };
     }
-    await this.#feed(this.#studentStep, this.#studentDraws, index);
-    const { loss, distance } = await this.#studentStep.run(this.#pacer, () =>
+    await this.#feed(studentStep, this.#studentDraws, index, trained);
+    const { loss, distance } = await studentStep.run(this.#pacer, () =>
       this.#drawAhead(this.#studentDraws, index + 1),
     );
     const rate = this.#job.learningRate * factor;
@@ -212,26 +185,31 @@ export class Distiller implements Trainer<DistillModels> {
 
   resumeAt(steps: number): void {
     this.#student.updates = steps;
-    this.#online.updates = steps * this.#job.online.updates;
+    for (const learner of this.#onlines) learner.updates = 0;
+    for (let i = 0; i < steps; i++) {
+      this.#onlines[this.#trainedStep(i)]!.updates += this.#job.online.updates;
+    }
   }
 
   samples(signal?: AbortSignal) {
     return this.#preview.samples(signal);
   }
 
+  /** The online flow is that of the student's last step. */
   models(): DistillModels {
     const { student, ...info } = this.#studentInfo();
     return {
       student: { info: { ...info, student }, parameters: this.#student.averaged.slice() },
-      online: { info: { ...info, role: 'online' }, parameters: this.#online.weights.slice() },
+      online: {
+        info: { ...info, role: 'online' },
+        parameters: this.#onlines.at(-1)!.weights.slice(),
+      },
     };
   }
 
   dispose(): void {
-    this.#onlineStep.dispose();
-    this.#studentStep.dispose();
-    this.#online.dispose();
-    this.#student.dispose();
+    for (const step of [...this.#onlineSteps, ...this.#studentSteps]) step.dispose();
+    for (const learner of [...this.#onlines, this.#student]) learner.dispose();
     this.#walk?.dispose();
     this.#preview.dispose();
   }
@@ -249,7 +227,11 @@ export class Distiller implements Trainer<DistillModels> {
     };
   }
 
-  async #feed(step: GradientStep, draws: Draws, draw: number): Promise<void> {
+  #trainedStep(iteration: number): number {
+    return trainedStep(this.#onlines.length, this.#job.seed, iteration);
+  }
+
+  async #feed(step: GradientStep, draws: Draws, draw: number, trained: number): Promise<void> {
     const { seed, teacher } = this.#job;
     const z = step.feed('z') as Float32Array;
     await draws.latent.writeTo(z, draw);
@@ -260,15 +242,14 @@ export class Distiller implements Trainer<DistillModels> {
     const labels = classes > 0 ? (step.feed('labels') as BigInt64Array) : undefined;
     if (labels) randomLabels(labels, classes, seed, shared);
     if (this.#walk) {
-      const time = await this.#walk.toRandomStep(z, labels, shared);
+      const time = await this.#walk.toStep(trained, z, labels, shared);
       (step.feed('studentTime') as Float32Array).fill(time);
     }
   }
 
-  async #feedRealData(draw: number): Promise<void> {
+  async #feedRealData(step: GradientStep, draw: number): Promise<void> {
     const { realData, seed, batch, online, teacher } = this.#job;
     if (!realData) return;
-    const step = this.#onlineStep;
     const { x, labels } = realData.dataset.batch(seed, draw, batch);
     (step.feed('real') as Float32Array).set(x);
     await this.#realNoise!.writeTo(step.feed('realNoise') as Float32Array, draw);
@@ -282,107 +263,5 @@ export class Distiller implements Trainer<DistillModels> {
   async #drawAhead(draws: Draws, draw: number): Promise<void> {
     await draws.latent.fill(draw);
     await draws.noise.fill(draw);
-  }
-}
-
-type Feeds = Readonly<Record<string, Value>>;
-
-/** The student's samples: from noise in one step, or from where its walk has taken it by one more. */
-function studentSamples({ student }: DistillJob, field: Field, { z, studentTime }: Feeds): Value {
-  if (studentTime) return predictedData(z!, studentTime, field(z!, studentTime));
-  const { tStar, cIn } = student;
-  const atTStar = (x: Value) => field(x, expand(x.graph.scalar(tStar, x.dtype), [x.shape[0]!]));
-  return oneStepStudent(z!, tStar, cIn, atTStar);
-}
-
-function onlineLoss(job: DistillJob, field: (prefix: string) => Field, feeds: Feeds): BuiltLoss {
-  const { x1, t, real, realNoise, realTime, realLabels } = feeds;
-  const { xt, c } = linearPath(studentSamples(job, field('student'), feeds), x1!, t!);
-  const student = { v: field(TRAINED)(xt, t!), c };
-  if (!job.realData) return { loss: flowMatchingLoss(student.v, c) };
-  const path = linearPath(real!, realNoise!, realTime!);
-  const judged = { v: field(TRAINED)(path.xt, realTime!, realLabels), c: path.c };
-  return { loss: realDataOnlineLoss(student, judged, job.realData) };
-}
-
-function studentLoss(job: DistillJob, field: (prefix: string) => Field, feeds: Feeds): BuiltLoss {
-  const { x1, t } = feeds;
-  const x0 = studentSamples(job, field(TRAINED), feeds);
-  const { xt, c } = linearPath(x0, x1!, t!);
-  const u = field('teacher')(xt, t!);
-  const v = field('online')(xt, t!);
-  const { weight, held } = velocityWeight(job.weight, t!, { x0, xt, u });
-  const target = job.realData ? scaledVelocity(c, job.realData) : c;
-  const terms = fgmLoss(u, v, target, job.lambda1, weight);
-  const loss = job.realData ? mul(terms.loss, job.realData.realAlpha) : terms.loss;
-  return { loss, meters: { distance: terms.distance }, held };
-}
-
-function realFeeds(network: NetworkConfig): Record<string, FeedSpec> {
-  const shape = sampleShape(network);
-  return {
-    real: { shape },
-    realNoise: { shape },
-    realTime: { shape: [] },
-    ...(classCount(network) > 0 && { realLabels: LABELS_FEED.labels }),
-  };
-}
-
-function factsOf(job: DistillJob): Readonly<Record<string, Json>> {
-  const { teacher, online, onlineModel, lambda1, weight, realData } = job;
-  return {
-    method: 'fgm',
-    teacher: weightsHash(teacher),
-    online: { ...online, ...(onlineModel && { start: weightsHash(onlineModel) }) },
-    lambda1,
-    weight,
-    ...(realData && {
-      realData: {
-        dataset: { name: realData.dataset.name, hash: realData.dataset.hash },
-        realAlpha: realData.realAlpha,
-        realBeta: realData.realBeta,
-      },
-    }),
-    ...loopConfiguration(job),
-  };
-}
-
-function onlineStart(job: DistillJob, list: ParameterList): Float32Array {
-  if (job.onlineModel) return job.onlineModel.parameters.slice();
-  if (job.online.init === 'teacher') return job.teacher.parameters.slice();
-  return initialise(list, job.seed);
-}
-
-function checkJob({ teacher, onlineModel, realData }: DistillJob, list: ParameterList): void {
-  const { network } = teacher.info;
-  checkWeights('the teacher', teacher, network, list);
-  if (onlineModel) checkWeights('the online flow', onlineModel, network, list);
-  if (!realData) return;
-  if (!usesRealData(realData)) {
-    throw new FlowstepError('VALUE_OUT_OF_RANGE', 'real data with realAlpha 1 would not be used', {
-      field: 'realAlpha',
-      hint: 'Set realAlpha and realBeta below 1, or leave the data set out.',
-    });
-  }
-  const { shape, classes, name } = realData.dataset;
-  if (sameShape(shape, sampleShape(network)) && classes >= classCount(network)) return;
-  throw new FlowstepError(
-    'SHAPE_MISMATCH',
-    `the real data ${name} has samples of [${shape.join(', ')}] with ${classes} classes, the teacher makes [${sampleShape(network).join(', ')}] with ${classCount(network)}`,
-    { field: 'dataset', hint: 'Use the data that the teacher was trained on.' },
-  );
-}
-
-function checkWeights(
-  what: string,
-  model: FlowModel,
-  network: NetworkConfig,
-  list: ParameterList,
-): void {
-  const same = JSON.stringify(model.info.network) === JSON.stringify(network);
-  if (!same || model.parameters.length !== list.size) {
-    throw new FlowstepError('SHAPE_MISMATCH', `${what} is another network than the teacher`, {
-      hint: 'use the online flow that belongs to this teacher',
-    });
   }
 }

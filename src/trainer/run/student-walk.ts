@@ -4,11 +4,18 @@ import { STREAMS } from '../random/streams.ts';
 import { MAX_STUDENT_STEPS, type ModelInfo, type StudentSettings } from './model.ts';
 import { Sampler, studentStrides } from './sample.ts';
 
+/** Which step of a student of `steps` steps is trained in an iteration: drawn evenly, a function of (seed, iteration). */
+export function trainedStep(steps: number, seed: number, iteration: number): number {
+  if (steps === 1) return 0;
+  const choice = new Int32Array(1);
+  fillIndices(choice, steps, seed, STREAMS.stepChoice, iteration);
+  return choice[0]!;
+}
+
 export class StudentWalk {
   readonly #sampler: Sampler;
   readonly #settings: StudentSettings;
   readonly #seed: number;
-  readonly #choice = new Int32Array(1);
 
   /** `weights` are the student's own memory, read as they are at each walk. */
   constructor(
@@ -23,15 +30,14 @@ export class StudentWalk {
     this.#seed = seed;
   }
 
-  /** Replaces the noise z [B, ...sample] by the student's input at a step of its grid drawn by `draw`; returns that step's time. */
-  async toRandomStep(
+  /** Replaces the noise z [B, ...sample] by the student's input at step number `step` of its grid; returns that step's time. */
+  async toStep(
+    step: number,
     z: Float32Array,
     labels: BigInt64Array | undefined,
     draw: number,
   ): Promise<number> {
     const { grid, cIn, transition } = this.#settings;
-    fillIndices(this.#choice, grid.length, this.#seed, STREAMS.stepChoice, draw);
-    const step = this.#choice[0]!;
     for (let i = 0; i < z.length; i++) z[i]! *= cIn;
     const fresh: Float32Array[] = [];
     for (let k = 0; transition === 'fresh' && k < step; k++) {

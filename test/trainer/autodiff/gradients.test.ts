@@ -41,6 +41,15 @@ describe('what is asked for', () => {
     ]);
   });
 
+  test('nothing flows back through a value that is held', () => {
+    const graph = new Graph();
+    const x = graph.input('x', [2]);
+    const weight = exp(x);
+    // d/dx (w x^2) with w = e^x as a constant.
+    const found = gradients(reduceSum(mul(weight, square(x))), [x], [weight]);
+    expect(valuesOf(graph, { x: [1, 2] }, found)).toEqual([[2 * Math.exp(1), 4 * Math.exp(2)]]);
+  });
+
   test('constants too', () => {
     const graph = new Graph();
     const c = graph.constant({ dtype: 'float32', shape: [2], data: Float32Array.of(1, 2) });

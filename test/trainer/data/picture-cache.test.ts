@@ -154,6 +154,17 @@ describe('the cache of decoded pictures', () => {
     expect(second.set.hash).toBe(first.set.hash);
   });
 
+  test('and the hash do not depend on how a system spells accents', async () => {
+    const png = await plainPng('#0a0a0a');
+    const hashes: string[] = [];
+    for (const [i, spelling] of ['NFC', 'NFD'].entries()) {
+      const at = join(base, `spelling-${i}`);
+      await writeFiles(at, { ['\u00e9t\u00e9.png'.normalize(spelling)]: png, 'f.png': png });
+      hashes.push((await open({}, at)).set.hash);
+    }
+    expect(hashes[1]).toBe(hashes[0]);
+  });
+
   test.each<{ what: string; damage: (bytes: Buffer) => Buffer }>([
     { what: 'cut short', damage: (bytes) => bytes.subarray(0, -1) },
     { what: 'empty', damage: () => Buffer.alloc(0) },

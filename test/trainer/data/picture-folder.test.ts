@@ -1,44 +1,8 @@
-import { mkdir, symlink } from 'node:fs/promises';
-import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
 import type { Dataset } from '../../../src/trainer/data/dataset.ts';
-import {
-  type PictureFolderOptions,
-  pictureFolder,
-} from '../../../src/trainer/data/picture-folder.ts';
-import { plainPng, rawPicture, writeFiles } from '../../support/pictures.ts';
-import { tempFolder } from '../../support/temp-folder.ts';
-
-const AS_IS: PictureFolderOptions = {
-  size: 0,
-  channels: 'rgb',
-  flip: false,
-  classes: 'none',
-  captions: 'none',
-};
-
-type Files = Readonly<Record<string, Uint8Array | string>>;
-
-/** A folder that holds `files`. */
-async function folderOf(files: Files): Promise<string> {
-  const folder = join(await tempFolder(), 'pictures');
-  await mkdir(folder);
-  await writeFiles(folder, files);
-  return folder;
-}
-
-async function open(folder: string, options: Partial<PictureFolderOptions> = {}) {
-  const notices: string[] = [];
-  const cache = join(folder, '..', 'cache');
-  const set = await pictureFolder(
-    'pets',
-    folder,
-    { ...AS_IS, ...options },
-    { cache, onNotice: (message) => notices.push(message) },
-  );
-  return { set, notices };
-}
+import { plainPng, rawPicture } from '../../support/pictures.ts';
+import { folderOf, openPets } from './support.ts';
 
 /** The bytes of the only picture of a set. */
 function only(set: Dataset): number[] {
@@ -67,7 +31,7 @@ describe('pictures become samples', () => {
     { name: 'a.tiff', file: () => rawPicture(3, 2, RGB).tiff({ compression: 'lzw' }) },
     { name: 'a.avif', file: () => rawPicture(3, 2, RGB).avif({ lossless: true }) },
   ])('$name keeps every value, as [channels, height, width]', async ({ name, file }) => {
-    const { set } = await open(await folderOf({ [name]: await file().toBuffer() }));
+    const { set } = await openPets(await folderOf({ [name]: await file().toBuffer() }));
     expect(set).toMatchObject({ name: 'pets', shape: [3, 2, 3], classes: 0 });
     expect(only(set)).toEqual(PLANES);
   });
@@ -76,7 +40,7 @@ describe('pictures become samples', () => {
     const jpeg = await sharp(await plainPng('#c86432'))
       .jpeg({ quality: 100 })
       .toBuffer();
-    const values = only((await open(await folderOf({ 'a.jpeg': jpeg }))).set);
+    const values = only((await openPets(await folderOf({ 'a.jpeg': jpeg }))).set);
     for (const [plane, expected] of [200, 100, 50].entries()) {
       expect(Math.abs(values[16 * plane]! - expected)).toBeLessThanOrEqual(2);
     }
@@ -88,7 +52,7 @@ describe('pictures become samples', () => {
       .withMetadata({ orientation: 6 })
       .tiff({ compression: 'none' })
       .toBuffer();
-    const { set } = await open(await folderOf({ 'a.tif': turned }));
+    const { set } = await openPets(await folderOf({ 'a.tif': turned }));
     expect(set.shape).toEqual([3, 3, 2]);
     expect(only(set).slice(0, 6)).toEqual([13, 10, 14, 11, 15, 12]);
   });
@@ -98,7 +62,7 @@ describe('pictures become samples', () => {
     const png = await sharp(rgba, { raw: { width: 2, height: 1, channels: 4 } })
       .png()
       .toBuffer();
-    expect(only((await open(await folderOf({ 'a.png': png }))).set)).toEqual([
+    expect(only((await openPets(await folderOf({ 'a.png': png }))).set)).toEqual([
       200, 0, 100, 0, 50, 0,
     ]);
   });
@@ -108,11 +72,11 @@ describe('pictures become samples', () => {
       .toColourspace('b-w')
       .png()
       .toBuffer();
-    expect(only((await open(await folderOf({ 'a.png': grey }))).set)).toEqual([
+    expect(only((await openPets(await folderOf({ 'a.png': grey }))).set)).toEqual([
       3, 250, 3, 250, 3, 250,
     ]);
     const folder = await folderOf({ 'a.png': await plainPng('#ff0000') });
-    const { set } = await open(folder, { channels: 'grey' });
+    const { set } = await openPets(folder, { channels: 'grey' });
     expect(set.shape).toEqual([1, 4, 4]);
     // Red has about a fifth of the luminance of white, which is 127 after sRGB's curve.
     expect(Math.abs(only(set)[0]! - 127)).toBeLessThan(2);
@@ -131,7 +95,7 @@ describe('pictures become samples', () => {
       .toBuffer();
     const folder = await folderOf({ 'bars.png': bars, 'green.png': await plainPng('#00ff00') });
     for (const size of [2, 6, 16]) {
-      const { set } = await open(folder, { size });
+      const { set } = await openPets(folder, { size });
       expect(set.shape).toEqual([3, size, size]);
       const { x } = set.batch(1, 0, 20);
       for (let i = 0; i < 20; i++) {
@@ -145,7 +109,7 @@ describe('pictures become samples', () => {
   });
 
   test('are found at any depth; hidden files and other files are not looked at', async () => {
-    const { set, notices } = await open(
+    const { set, notices } = await openPets(
       await folderOf({
         'x/y/z/a.png': await plainPng('#010101'),
         'b.PNG': await plainPng('#020202'),
@@ -167,7 +131,7 @@ describe('classes and captions', () => {
       'cats/b.png': await plainPng('#1e1e1e'),
       'Zebras/a.png': await plainPng('#282828'),
     });
-    const { set } = await open(folder, { classes: 'folders' });
+    const { set } = await openPets(folder, { classes: 'folders' });
     expect(set.classes).toBe(3);
     expect(colours(set)).toEqual(['10:2', '20:1', '30:1', '40:0']);
   });
@@ -179,9 +143,9 @@ describe('classes and captions', () => {
       'a/x.jpg.png': await plainPng('#020202'),
       'a/x.jpg.txt': '',
     });
-    const { set } = await open(folder, { captions: 'files' });
+    const { set } = await openPets(folder, { captions: 'files' });
     expect(set.captions).toEqual(['', 'a grey cat, sitting']);
-    expect((await open(folder)).set.captions).toBeUndefined();
+    expect((await openPets(folder)).set.captions).toBeUndefined();
   });
 
   test('the captions of skipped pictures go with them', async () => {
@@ -193,173 +157,10 @@ describe('classes and captions', () => {
       'c.png': await plainPng('#030303'),
       'c.txt': 'three',
     });
-    const opened = async () => (await open(folder, { captions: 'files' })).set;
+    const opened = async () => (await openPets(folder, { captions: 'files' })).set;
     expect((await opened()).captions).toEqual(['one', 'three']);
     expect(colours(await opened())).toEqual(['1', '3']);
     // Once more, now from the cache.
     expect((await opened()).captions).toEqual(['one', 'three']);
-  });
-});
-
-describe('refuses', () => {
-  const png = plainPng('#808080');
-
-  test.each<{
-    what: string;
-    files: () => Promise<Files>;
-    options?: Partial<PictureFolderOptions>;
-    message: RegExp;
-    hint?: RegExp;
-  }>([
-    {
-      what: 'an empty folder',
-      files: async () => ({}),
-      message: /no pictures/,
-      hint: /\.png/,
-    },
-    {
-      what: 'a folder of other files',
-      files: async () => ({ 'a.txt': 'text', 'b.bmp': 'BM' }),
-      message: /no pictures/,
-    },
-    {
-      what: 'mixed sizes, naming two',
-      files: async () => ({
-        'a.png': await plainPng('#808080', { width: 5, height: 4 }),
-        'b.png': await plainPng('#808080', { width: 5, height: 4 }),
-        'c.png': await plainPng('#808080', { width: 4, height: 5 }),
-      }),
-      message: /a\.png is 5 x 4, c\.png is 4 x 5/,
-      hint: /size/,
-    },
-    {
-      what: 'class folders where pictures lie beside them',
-      files: async () => ({ 'cats/a.png': await png, 'loose.png': await png }),
-      options: { classes: 'folders' },
-      message: /loose\.png lies in none/,
-      hint: /classes to none/,
-    },
-    {
-      what: 'a class folder without a picture',
-      files: async () => ({ 'cats/a.png': await png, 'dogs/a.txt': 'none' }),
-      options: { classes: 'folders' },
-      message: /class folder dogs/,
-    },
-    {
-      what: 'a class folder with damaged pictures alone',
-      files: async () => ({ 'cats/a.png': await png, 'cats/b.png': await png, 'dogs/a.png': 'x' }),
-      options: { classes: 'folders' },
-      message: /no picture can be read in class folder dogs/,
-    },
-    {
-      what: 'missing captions, naming the first few',
-      files: async () =>
-        Object.fromEntries(
-          await Promise.all(Array.from({ length: 7 }, async (_, i) => [`${i}.png`, await png])),
-        ),
-      options: { captions: 'files' },
-      message: /7 of 7 pictures have no caption: 0\.png, 1\.png, 2\.png, 3\.png, 4\.png and 2 more/,
-      hint: /0\.txt.*captions to none/,
-    },
-    {
-      what: 'a caption that is not UTF-8',
-      files: async () => ({ 'a.png': await png, 'a.txt': Uint8Array.of(0x63, 0xe4, 0x74) }),
-      options: { captions: 'files' },
-      message: /a\.txt.*UTF-8/,
-    },
-    {
-      what: 'a folder of nothing but damaged pictures',
-      files: async () => ({ 'a.png': 'x', 'b.png': '', 'c.jpg': (await png).subarray(0, 40) }),
-      message: /too many pictures cannot be decoded, 3 so far of 3: a\.png \(/,
-    },
-    {
-      what: 'more damaged pictures than an accident explains',
-      files: async () =>
-        Object.fromEntries(
-          await Promise.all(
-            Array.from({ length: 30 }, async (_, i) => [`${i}.png`, i < 11 ? 'x' : await png]),
-          ),
-        ),
-      message: /too many pictures cannot be decoded, 11 so far of 30/,
-    },
-  ])('$what', async ({ files, options = {}, message, hint = /./ }) => {
-    const folder = await folderOf(await files());
-    await expect(open(folder, options)).rejects.toMatchObject({
-      code: 'DATASET_INVALID',
-      message: expect.stringMatching(message),
-      hint: expect.stringMatching(hint),
-    });
-  });
-
-  test('a folder that is not there, and a file', async () => {
-    const folder = await folderOf({ 'a.png': await png });
-    await expect(open(join(folder, 'none'))).rejects.toMatchObject({ code: 'FILE_NOT_FOUND' });
-    await expect(open(join(folder, 'a.png'))).rejects.toMatchObject({ code: 'DATASET_INVALID' });
-  });
-
-  test('to go on once cancelled', async () => {
-    const folder = await folderOf({ 'a.png': await png });
-    const services = { cache: join(folder, '../cache'), signal: AbortSignal.abort() };
-    await expect(pictureFolder('pets', folder, AS_IS, services)).rejects.toMatchObject({
-      code: 'INTERRUPTED',
-    });
-  });
-});
-
-describe('tells', () => {
-  test('which damaged pictures are left out, each time', async () => {
-    const whole = await rawPicture(
-      64,
-      64,
-      Array.from({ length: 64 * 64 * 3 }, (_, i) => (i * 37) % 256),
-    )
-      .jpeg()
-      .toBuffer();
-    const folder = await folderOf({
-      'a.jpg': whole,
-      'cut.jpg': whole.subarray(0, whole.length / 2),
-      'empty.png': '',
-    });
-    for (const time of ['decoded', 'cached']) {
-      const { notices } = await open(folder);
-      expect(notices, time).toHaveLength(1);
-      expect(notices[0], time).toMatch(
-        /2 pictures .* left out: cut\.jpg \(.+\), empty\.png \(.+\)/,
-      );
-    }
-  });
-
-  test('which pictures have a format that it cannot read', async () => {
-    const folder = await folderOf({
-      'a.png': await plainPng('#808080'),
-      'b.bmp': 'BM',
-      'c.HEIC': '',
-    });
-    expect((await open(folder)).notices).toEqual([
-      expect.stringMatching(/format.*b\.bmp, c\.HEIC/),
-    ]);
-  });
-
-  test('which links it does not follow', async () => {
-    const folder = await folderOf({ 'a.png': await plainPng('#808080') });
-    await symlink(join(folder, 'a.png'), join(folder, 'b.png'));
-    await symlink('..', join(folder, 'up'));
-    expect((await open(folder)).notices).toEqual([expect.stringMatching(/links.*b\.png, up/)]);
-  });
-
-  test('how far it is: once through the files to name them, once to decode them', async () => {
-    const folder = await folderOf({
-      'a.png': await plainPng('#010101'),
-      'b.png': await plainPng('#020202'),
-    });
-    const told: string[] = [];
-    const services = {
-      cache: join(folder, '../cache'),
-      onProgress: (done: number, total: number) => told.push(`${done}/${total}`),
-    };
-    await pictureFolder('pets', folder, AS_IS, services);
-    expect(told.splice(0)).toEqual(['1/2', '2/2', '1/2', '2/2']);
-    await pictureFolder('pets', folder, AS_IS, services);
-    expect(told).toEqual(['1/2', '2/2']);
   });
 });

@@ -34,13 +34,14 @@ function plainAdam(
 ) {
   const norm = Math.hypot(...gradient);
   const clip = options.clipNorm > 0 ? Math.min(options.clipNorm / norm, 1) : 1;
-  const { beta1, beta2, epsilon } = options;
+  const { beta1, beta2, epsilon, clipValue } = options;
   const weights = state.get('weights')!;
   const moment1 = state.get('moment1');
   const moment2 = state.get('moment2')!;
   const ema = state.get('ema');
   for (const [i, raw] of gradient.entries()) {
-    const g = raw * clip;
+    const short = raw * clip;
+    const g = clipValue > 0 ? Math.max(-clipValue, Math.min(clipValue, short)) : short;
     const m = beta1 * (moment1?.[i] ?? 0) + (1 - beta1) * g;
     if (moment1) moment1[i] = m;
     moment2[i] = beta2 * moment2[i]! + (1 - beta2) * g * g;
@@ -106,8 +107,10 @@ const base = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, clipNorm: 0, clipValue: 
 const VARIANTS: readonly (readonly [string, AdamOptions])[] = [
   ['beta1 0.9 with an average', base],
   ['beta1 0 without an average', { ...base, beta1: 0, ema: false }],
-  ['clipped', { ...base, clipNorm: 1, clipValue: 0 }],
-  ['a bound that is not reached', { ...base, clipNorm: 1e3, clipValue: 0 }],
+  ['clipped by norm', { ...base, clipNorm: 1 }],
+  ['clipped by value', { ...base, clipValue: 0.3 }],
+  ['clipped by norm, then by value', { ...base, clipNorm: 1, clipValue: 0.3 }],
+  ['a bound that is not reached', { ...base, clipNorm: 1e3 }],
   ['a large epsilon', { ...base, beta1: 0, epsilon: 0.1 }],
 ];
 
@@ -170,7 +173,7 @@ describe('chunks', () => {
 
   test('two chunks are one update: the norm that clips is that of both', () => {
     const size = 2 ** 18 + 3;
-    const options = { ...base, clipNorm: 0.5, clipValue: 0 };
+    const options = { ...base, clipNorm: 0.5 };
     const expected = startOf(size, options);
     const { state, update } = inPlace(size, options, expected);
     const gradient = gradientOf(size, 1);

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { runDifferences, trainInProcess } from '../../../bench/resume/kill.ts';
-import type { DistillJob } from '../../../src/trainer/run/distiller.ts';
+import type { DistillJob } from '../../../src/trainer/run/distill-job.ts';
 import { studentSettings } from '../../../src/trainer/run/model.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 import { TINY_MLP, tinyModel } from '../../support/tiny-models.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { parameterList } from '../../../src/trainer/nn/network.ts';
 import { initialise } from '../../../src/trainer/nn/parameters.ts';
-import type { DistillJob } from '../../../src/trainer/run/distiller.ts';
+import type { DistillJob } from '../../../src/trainer/run/distill-job.ts';
 import { studentSettings } from '../../../src/trainer/run/model.ts';
 import { TINY_DIT, TINY_MLP, tinyModel } from '../../support/tiny-models.ts';
 import { bitsOf, distill, runToEnd } from '../../support/training.ts';

@@ -2,7 +2,7 @@ import { chmod, copyFile, mkdir, readdir, readFile, truncate, writeFile } from '
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { DistillJob } from '../../../src/trainer/run/distiller.ts';
+import type { DistillJob } from '../../../src/trainer/run/distill-job.ts';
 import { studentSettings } from '../../../src/trainer/run/model.ts';
 import { readRunFile, writeRunFile } from '../../../src/trainer/run/run-file.ts';
 import type { RunOptions } from '../../../src/trainer/run/run-folder.ts';

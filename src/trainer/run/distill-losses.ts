@@ -1,0 +1,65 @@
+/** @file The losses of a distillation as graphs over what its steps are fed. */
+import { linearPath } from '../flow/path.ts';
+import type { Value } from '../graph/graph.ts';
+import { expand, mul } from '../graph/ops.ts';
+import { fgmLoss, oneStepStudent, predictedData, velocityWeight } from '../methods/fgm.ts';
+import { flowMatchingLoss } from '../methods/flow-matching.ts';
+import { realDataOnlineLoss, scaledVelocity } from '../methods/real-data.ts';
+import { classCount, type NetworkConfig, sampleShape } from '../nn/config.ts';
+import type { DistillJob } from './distill-job.ts';
+import { type BuiltLoss, type FeedSpec, type Field, TRAINED } from './gradient-step.ts';
+import { LABELS_FEED } from './labels.ts';
+
+type Feeds = Readonly<Record<string, Value>>;
+
+/** The student's samples: from noise in one step, or from where its walk has taken it by one more. */
+function studentSamples({ student }: DistillJob, field: Field, { z, studentTime }: Feeds): Value {
+  if (studentTime) return predictedData(z!, studentTime, field(z!, studentTime));
+  const { tStar, cIn } = student;
+  const atTStar = (x: Value) => field(x, expand(x.graph.scalar(tStar, x.dtype), [x.shape[0]!]));
+  return oneStepStudent(z!, tStar, cIn, atTStar);
+}
+
+/** Flow matching of the online flow on the student's samples, and on real ones where there are any. */
+export function onlineLoss(
+  job: DistillJob,
+  field: (prefix: string) => Field,
+  feeds: Feeds,
+): BuiltLoss {
+  const { x1, t, real, realNoise, realTime, realLabels } = feeds;
+  const { xt, c } = linearPath(studentSamples(job, field('student'), feeds), x1!, t!);
+  const student = { v: field(TRAINED)(xt, t!), c };
+  if (!job.realData) return { loss: flowMatchingLoss(student.v, c) };
+  const path = linearPath(real!, realNoise!, realTime!);
+  const judged = { v: field(TRAINED)(path.xt, realTime!, realLabels), c: path.c };
+  return { loss: realDataOnlineLoss(student, judged, job.realData) };
+}
+
+/** FGM's loss of the student. */
+export function studentLoss(
+  job: DistillJob,
+  field: (prefix: string) => Field,
+  feeds: Feeds,
+): BuiltLoss {
+  const { x1, t } = feeds;
+  const x0 = studentSamples(job, field(TRAINED), feeds);
+  const { xt, c } = linearPath(x0, x1!, t!);
+  const u = field('teacher')(xt, t!);
+  const v = field('online')(xt, t!);
+  const { weight, held } = velocityWeight(job.weight, t!, { x0, xt, u });
+  const target = job.realData ? scaledVelocity(c, job.realData) : c;
+  const terms = fgmLoss(u, v, target, job.lambda1, weight);
+  const loss = job.realData ? mul(terms.loss, job.realData.realAlpha) : terms.loss;
+  return { loss, meters: { distance: terms.distance }, held };
+}
+
+/** What the online flow is fed of real data. */
+export function realFeeds(network: NetworkConfig): Record<string, FeedSpec> {
+  const shape = sampleShape(network);
+  return {
+    real: { shape },
+    realNoise: { shape },
+    realTime: { shape: [] },
+    ...(classCount(network) > 0 && { realLabels: LABELS_FEED.labels }),
+  };
+}
