@@ -1,14 +1,26 @@
 /** @file The command line: builds the program, runs it, turns errors into messages and exit codes. */
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { z } from 'zod';
 import { addBenchCommand } from './cli/bench.ts';
+import { addDistillCommand } from './cli/distill.ts';
+import { addDoctorCommand } from './cli/doctor.ts';
+import { addInspectCommand } from './cli/inspect.ts';
 import { examples, type Io } from './cli/io.ts';
 import { addNodesCommand } from './cli/nodes.ts';
-import { EXIT_OK, EXIT_USAGE, errorText, exitCodeOf } from './cli/report-error.ts';
+import {
+  CommandFailed,
+  EXIT_FAILURE,
+  EXIT_OK,
+  EXIT_USAGE,
+  errorText,
+  exitCodeOf,
+} from './cli/report-error.ts';
+import { addResumeCommand } from './cli/resume.ts';
 import { addRunCommand } from './cli/run.ts';
 import { addSampleCommand } from './cli/sample.ts';
+import { addTrainCommand } from './cli/train.ts';
+import { addVerifyCommand } from './cli/verify.ts';
 import { asFlowstepError } from './errors.ts';
+import { PACKAGE_VERSION } from './version.ts';
 
 /** Runs the command line `args` (without node and script); returns the exit code. */
 export async function runCli(args: readonly string[], io: Io): Promise<number> {
@@ -18,6 +30,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   } catch (thrown) {
     // Commander has said what is wrong already.
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT_OK : EXIT_USAGE;
+    if (thrown instanceof CommandFailed) return EXIT_FAILURE;
     const error = asFlowstepError(thrown);
     io.log.line(errorText(error));
     return exitCodeOf(error.code);
@@ -28,7 +41,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
 export function buildProgram(io: Io): Command {
   const program = new Command('flowstep')
     .description('One-step image generation by Flow Generator Matching, in node graphs.')
-    .version(packageVersion())
+    .version(PACKAGE_VERSION)
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
@@ -39,17 +52,20 @@ export function buildProgram(io: Io): Command {
       examples(
         'flowstep run workflows/fgm-2d.json',
         'flowstep sample --model models/fashion/student.safetensors --count 64 --out fashion.png',
-        'flowstep nodes',
+        'flowstep train --dataset 8g --steps 6000 --run-name points',
+        'flowstep distill --teacher output/runs/points/teacher.safetensors --online-updates 5',
+        'flowstep doctor',
       ),
     );
   addRunCommand(program, io);
   addSampleCommand(program, io);
+  addTrainCommand(program, io);
+  addDistillCommand(program, io);
+  addResumeCommand(program, io);
+  addInspectCommand(program, io);
+  addVerifyCommand(program, io);
   addNodesCommand(program, io);
   addBenchCommand(program, io);
+  addDoctorCommand(program, io);
   return program;
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return z.object({ version: z.string() }).parse(JSON.parse(text)).version;
 }

@@ -20,9 +20,10 @@ interface Layer {
 
 const LAYERS: readonly Layer[] = [
   { holds: ['errors.ts'], mayImport: [], packages: [] },
+  { holds: ['version.ts'], mayImport: [], packages: ['node:', 'zod'] },
   {
     holds: ['trainer/'],
-    mayImport: ['trainer/', 'errors.ts'],
+    mayImport: ['trainer/', 'errors.ts', 'version.ts'],
     packages: ['node:', 'zod', 'koffi', 'protobufjs', 'onnxruntime-node', 'sharp'],
   },
   { holds: ['bridge/'], mayImport: ['bridge/', 'errors.ts'] },
@@ -35,6 +36,7 @@ const LAYERS: readonly Layer[] = [
       'trainer/',
       'bridge/protocol/',
       'errors.ts',
+      'version.ts',
       'config.ts',
       'log.ts',
     ],

@@ -11,13 +11,29 @@ export interface EngineChoice {
 
 /** Adds --device and --threads; they take effect before the command's action. */
 export function addEngineOptions(command: Command): Command {
+  const defaults = { device: 'cpu', threads: 'all processors' };
+  return addEngineChoices(command, defaults).hook('preAction', (_, action) => {
+    const { device, threads } = action.opts<EngineChoice>();
+    if (device !== undefined || threads !== undefined) {
+      engine({ ...(device && { device }), ...(threads && { threads }) });
+    }
+  });
+}
+
+/** Adds the options alone; `defaults` are words for the help. */
+export function addEngineChoices(
+  command: Command,
+  defaults: { readonly device: string; readonly threads: string },
+): Command {
   return command
-    .addOption(new Option('--device <NAME>', 'where to compute (default: cpu)').choices(DEVICES))
-    .option('--threads <N>', 'threads that compute (default: all processors)', wholeNumber(1, 1024))
-    .hook('preAction', (_, action) => {
-      const { device, threads } = action.opts<EngineChoice>();
-      if (device !== undefined || threads !== undefined) {
-        engine({ ...(device && { device }), ...(threads && { threads }) });
-      }
-    });
+    .addOption(
+      new Option('--device <NAME>', `where to compute (default: ${defaults.device})`).choices(
+        DEVICES,
+      ),
+    )
+    .option(
+      '--threads <N>',
+      `threads that compute (default: ${defaults.threads})`,
+      wholeNumber(1, 1024),
+    );
 }

@@ -10,7 +10,7 @@ import {
 import type { ExecutionEvent } from '../host/executor.ts';
 import type { WorkflowNode } from '../host/workflow.ts';
 import type { Log } from '../log.ts';
-import type { TrainEvent } from '../trainer/run/events.ts';
+import type { StepEvent } from '../trainer/run/events.ts';
 
 /** Fast enough to look alive, slow enough not to cost anything. */
 const TERMINAL_PERIOD_MS = 100;
@@ -41,6 +41,7 @@ export function showProgress(
     ) {
       log.line(finishedText(event));
     }
+    if (event.kind === 'notice') log.line(`${nameOf(event.node)}: ${event.message}`);
   });
   // Each node has a throttle of its own, so that nothing of a finished node comes after its end.
   lines.add(
@@ -68,7 +69,7 @@ function finishedText({ node, seconds, files }: EventOf<'finished'>): string {
 }
 
 /** For example `FGM Distill  1200/4000  loss/online 0.512  83 steps/s  0:34 left`. */
-export function progressText(node: WorkflowNode, progress: TrainEvent): string {
+export function progressText(node: WorkflowNode, progress: StepEvent): string {
   const { step, steps, metrics, stepsPerSecond, etaSeconds } = progress;
   const losses = Object.entries(metrics)
     .filter(([name]) => /^(loss|distance)\//.test(name))

@@ -7,6 +7,9 @@ export const EXIT_USAGE = 2;
 /** 128 + SIGINT, as shells have it. */
 export const EXIT_INTERRUPTED = 130;
 
+/** The command has printed what is wrong; nothing but the exit code is left to give. */
+export class CommandFailed extends Error {}
+
 export function exitCodeOf(code: ErrorCode): number {
   switch (code) {
     case 'USAGE':

@@ -10,6 +10,7 @@ import type { FlowModel } from '../trainer/run/model.ts';
 import { loadModel } from '../trainer/run/model-file.ts';
 import { SOLVERS, type Solver } from '../trainer/run/sample.ts';
 import type { Tensor } from '../trainer/tensor.ts';
+import { answer, JSON_HELP } from './answer.ts';
 import { addEngineOptions } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
 import { wholeNumber } from './options.ts';
@@ -22,6 +23,7 @@ interface SampleOptions {
   readonly solver?: Solver;
   readonly steps?: number;
   readonly label?: number;
+  readonly json?: boolean;
 }
 
 /** Steps of a solver when none are given; the workflows compare students with the same. */
@@ -49,6 +51,7 @@ export function addSampleCommand(program: Command, io: Io): void {
       wholeNumber(1, 10_000),
     )
     .option('--label <L>', 'class of all samples (default: each in turn)', wholeNumber(0, 99_999))
+    .option('--json', JSON_HELP)
     .addHelpText(
       'before',
       examples(
@@ -56,10 +59,17 @@ export function addSampleCommand(program: Command, io: Io): void {
         'flowstep sample --model teacher.safetensors --solver heun --steps 20 --out samples.safetensors',
       ),
     )
-    .action((options: SampleOptions) => sampleToFile(options, io));
+    .action((options: SampleOptions) =>
+      answer(
+        io,
+        options.json,
+        () => sampleToFile(options, io),
+        ({ file }) => [file],
+      ),
+    );
 }
 
-async function sampleToFile(options: SampleOptions, io: Io): Promise<void> {
+async function sampleToFile(options: SampleOptions, io: Io) {
   const write = writerFor(options.out);
   const model = await loadModel(options.model);
   const solver = options.solver ?? defaultSolver(model);
@@ -71,14 +81,13 @@ async function sampleToFile(options: SampleOptions, io: Io): Promise<void> {
     { solver, steps, seed, count, ...(label !== undefined && { label }) },
     io.signal,
   );
-  const seconds = ((performance.now() - start) / 1000).toFixed(2);
-  const target = resolve(options.out);
-  await mkdir(dirname(target), { recursive: true });
-  await write(target, samples);
-  io.log.line(
-    `${count} samples by ${solver}, ${steps} step${steps === 1 ? '' : 's'}, in ${seconds} s`,
-  );
-  io.stdout.write(`${target}\n`);
+  const seconds = (performance.now() - start) / 1000;
+  const file = resolve(options.out);
+  await mkdir(dirname(file), { recursive: true });
+  await write(file, samples);
+  const inSteps = `${steps} step${steps === 1 ? '' : 's'}`;
+  io.log.line(`${count} samples by ${solver}, ${inSteps}, in ${seconds.toFixed(2)} s`);
+  return { file, count, seed, solver, steps, seconds };
 }
 
 /** As many as the student was trained for. */

@@ -3,9 +3,10 @@ import { asFlowstepError, bug, FlowstepError } from '../errors.ts';
 import type { FlowNode, NodeResult } from '../nodes/define-node.ts';
 import { type NodeContext, type Roots, throwIfAborted } from '../nodes/node-context.ts';
 import type { NodeRegistry } from '../nodes/registry.ts';
-import type { TrainEvent } from '../trainer/run/events.ts';
+import type { StepEvent } from '../trainer/run/events.ts';
 import { runOrder } from './graph-order.ts';
-import { type Link, nodeName, type Workflow, type WorkflowNode } from './workflow.ts';
+import { type ResultCache, resultKey } from './result-cache.ts';
+import { apiForm, type Link, nodeName, type Workflow, type WorkflowNode } from './workflow.ts';
 
 export type ExecutionEvent =
   | {
@@ -14,54 +15,82 @@ export type ExecutionEvent =
       readonly index: number;
       readonly count: number;
     }
-  | { readonly kind: 'progress'; readonly node: WorkflowNode; readonly progress: TrainEvent }
+  /** Something that the user should know and that stops nothing. */
+  | { readonly kind: 'notice'; readonly node: WorkflowNode; readonly message: string }
+  | { readonly kind: 'progress'; readonly node: WorkflowNode; readonly progress: StepEvent }
   | {
       readonly kind: 'finished';
       readonly node: WorkflowNode;
       readonly seconds: number;
       /** Relative to the output folder. */
       readonly files: readonly string[];
-    };
+    }
+  /** In place of the other events: the node did not run, its result was known. */
+  | { readonly kind: 'cached'; readonly node: WorkflowNode; readonly files: readonly string[] };
 
 export interface ExecutionOptions {
   readonly registry: NodeRegistry;
   readonly roots: Roots;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: ExecutionEvent) => void;
+  /** Results of earlier runs, taken where nothing has changed; those of this run are added. */
+  readonly cache?: ResultCache;
+  /** The front end's form of the workflow as it was saved; pictures carry it. */
+  readonly uiForm?: unknown;
 }
 
+/** What a node did and gave. */
 export interface NodeRun {
   readonly node: string;
   readonly type: string;
   readonly title: string | undefined;
+  /** True when the result was known and nothing ran. */
+  readonly cached: boolean;
   readonly seconds: number;
+  /** Relative to the output folder; for a cached result those that were written then. */
   readonly files: readonly string[];
+  /** By name: handles and tensors. */
+  readonly outputs: Readonly<Record<string, unknown>>;
+  /** By name, why an output that is not there is not there. */
+  readonly blocked: Readonly<Record<string, string | undefined>>;
 }
 
-/** Runs the workflow, which must have passed validation; returns what each node did, in order. */
+/** Runs the workflow, which must have passed validation; returns what each node did and gave, in order. */
 export async function executeWorkflow(
   workflow: Workflow,
   options: ExecutionOptions,
 ): Promise<NodeRun[]> {
+  const { registry, roots, cache, uiForm } = options;
   const signal = options.signal ?? new AbortController().signal;
   const tell = options.onEvent ?? (() => undefined);
+  const running = {
+    prompt: apiForm(workflow),
+    ...(uiForm !== undefined && { workflow: uiForm }),
+  };
   const results = new Map<string, FinishedNode>();
   const runs: NodeRun[] = [];
-  const order = runOrder(workflow, options.registry).nodes;
+  const order = runOrder(workflow, registry).nodes;
   for (const [index, node] of order.entries()) {
     throwIfAborted(signal);
-    tell({ kind: 'started', node, index, count: order.length });
     const start = performance.now();
-    const finished = await executeNode(node, options.registry, results, {
-      roots: options.roots,
-      signal,
-      onProgress: (progress) => tell({ kind: 'progress', node, progress }),
+    const finished = await executeNode(node, registry, results, {
+      cache,
+      onStart: () => tell({ kind: 'started', node, index, count: order.length }),
+      context: {
+        roots,
+        signal,
+        workflow: running,
+        onProgress: (progress) => tell({ kind: 'progress', node, progress }),
+        onNotice: (message) => tell({ kind: 'notice', node, message }),
+      },
     });
     const seconds = (performance.now() - start) / 1000;
-    const files = finished.result.files ?? [];
+    const { cached, result } = finished;
+    const { files = [], outputs, blocked = {} } = result;
     results.set(node.id, finished);
-    runs.push({ node: node.id, type: node.type, title: node.title, seconds, files });
-    tell({ kind: 'finished', node, seconds, files });
+    const { id, type, title } = node;
+    runs.push({ node: id, type, title, cached, seconds, files, outputs, blocked });
+    tell(cached ? { kind: 'cached', node, files } : { kind: 'finished', node, seconds, files });
   }
   return runs;
 }
@@ -70,25 +99,47 @@ interface FinishedNode {
   readonly node: WorkflowNode;
   readonly kind: FlowNode;
   readonly result: NodeResult;
+  readonly cached: boolean;
+}
+
+interface NodeExecution {
+  readonly cache: ResultCache | undefined;
+  readonly context: NodeContext;
+  /** Called unless the result is known. */
+  onStart(): void;
 }
 
 async function executeNode(
   node: WorkflowNode,
   registry: NodeRegistry,
   results: ReadonlyMap<string, FinishedNode>,
-  context: NodeContext,
+  { cache, context, onStart }: NodeExecution,
 ): Promise<FinishedNode> {
   const kind = registry.find(node.type);
   if (!kind) throw bug(`node ${nodeName(node)} was not validated`);
   try {
-    const values = Object.entries(node.inputs).map(([name, input]) => [
-      name,
-      input.kind === 'constant' ? input.value : linkedValue(input.link, results),
-    ]);
-    return { node, kind, result: await kind.run(Object.fromEntries(values), context) };
+    const values = valuesOf(node, results);
+    const key = cache && (await resultKey(kind, values, context));
+    const known = key && (await cache.find(key, context.roots));
+    if (known) return { node, kind, result: known, cached: true };
+    onStart();
+    const result = await kind.run(values, context);
+    if (key) await cache.store(key, result, context.roots);
+    return { node, kind, result, cached: false };
   } catch (error) {
     throw atNode(node, error, context.signal);
   }
+}
+
+function valuesOf(
+  node: WorkflowNode,
+  results: ReadonlyMap<string, FinishedNode>,
+): Record<string, unknown> {
+  const values = Object.entries(node.inputs).map(([name, input]) => [
+    name,
+    input.kind === 'constant' ? input.value : linkedValue(input.link, results),
+  ]);
+  return Object.fromEntries(values);
 }
 
 function linkedValue(link: Link, results: ReadonlyMap<string, FinishedNode>): unknown {

@@ -1,10 +1,10 @@
-/** @file Workflow files: reads ComfyUI's two JSON forms into one graph. */
-import { readFile } from 'node:fs/promises';
+/** @file Workflows: ComfyUI's two JSON forms become one graph, and the graph the form that is executed. */
 import { FlowstepError } from '../errors.ts';
 import type { NodeRegistry } from '../nodes/registry.ts';
-import { ApiWorkflowSchema } from './api-workflow.ts';
+import { type ApiWorkflow, ApiWorkflowSchema } from './api-workflow.ts';
 import { isUiWorkflow } from './ui-schema.ts';
 import { convertUiWorkflow } from './ui-to-api.ts';
+import { readWorkflowFile } from './workflow-file.ts';
 
 export interface Link {
   readonly node: string;
@@ -27,9 +27,9 @@ export interface WorkflowNode {
 /** Nodes by id, in file order. */
 export type Workflow = ReadonlyMap<string, WorkflowNode>;
 
-/** Reads a workflow file of either form. */
+/** Reads a workflow file of either form, or the workflow that a picture carries. */
 export async function readWorkflow(file: string, registry: NodeRegistry): Promise<Workflow> {
-  return parseWorkflow(parseJson(await readText(file), file), registry, file);
+  return parseWorkflow((await readWorkflowFile(file)).json, registry, file);
 }
 
 /** A workflow from parsed JSON of either form; `file` is for messages. */
@@ -49,6 +49,25 @@ export function parseWorkflow(json: unknown, registry: NodeRegistry, file: strin
     Object.entries(parsed.data).map(([id, node]) => [
       id,
       { id, type: node.class_type, title: node._meta?.title, inputs: readInputs(node.inputs) },
+    ]),
+  );
+}
+
+/** The workflow in the form that ComfyUI executes. */
+export function apiForm(workflow: Workflow): ApiWorkflow {
+  return Object.fromEntries(
+    [...workflow.values()].map(({ id, type, title, inputs }) => [
+      id,
+      {
+        inputs: Object.fromEntries(
+          Object.entries(inputs).map(([name, input]) => [
+            name,
+            input.kind === 'link' ? [input.link.node, input.link.slot] : input.value,
+          ]),
+        ),
+        class_type: type,
+        ...(title !== undefined && { _meta: { title } }),
+      },
     ]),
   );
 }
@@ -73,28 +92,4 @@ function readLink(value: unknown): Link | undefined {
   const [node, slot] = value as unknown[];
   const isId = typeof node === 'string' || typeof node === 'number';
   return isId && typeof slot === 'number' ? { node: String(node), slot } : undefined;
-}
-
-async function readText(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (cause) {
-    const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    throw isMissing
-      ? new FlowstepError('FILE_NOT_FOUND', `there is no file ${file}`, { file, cause })
-      : new FlowstepError('FILE_UNREADABLE', `${file} cannot be read`, { file, cause });
-  }
-}
-
-function parseJson(text: string, file: string): unknown {
-  try {
-    // ComfyUI is written in Python, which writes NaN where JSON has no number; such files are rare and refused.
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new FlowstepError('FILE_FORMAT', `${file} is not JSON: ${(cause as Error).message}`, {
-      file,
-      hint: 'A workflow is the JSON file that ComfyUI saves.',
-      cause,
-    });
-  }
 }

@@ -69,6 +69,10 @@ export const datasetNode = defineNode({
   outputs: {
     dataset: FlowDatasetSchema.meta({ tooltip: 'For Train Flow Teacher.' }),
   },
+  // Files and folders change outside of the graph.
+  async fingerprint(values, context) {
+    return (await nameDataset(await sourceOf(values, context), context)).hash;
+  },
   async execute(values, context) {
     if (values.image && values.source !== 'images') {
       context.onNotice?.(

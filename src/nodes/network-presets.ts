@@ -40,7 +40,7 @@ const NETWORK_PRESETS = {
   mlp,
   /** Square pictures and latents, with the classes of the data: about 7 million parameters. */
   'dit-s': dit({ width: 256, depth: 6, heads: 4 }),
-  /** The same for more data and patience: about 38 million parameters. */
+  /** The same for more data and patience: about 39 million parameters. */
   'dit-b': dit({ width: 512, depth: 8, heads: 8 }),
 } as const satisfies Record<string, Preset>;
 

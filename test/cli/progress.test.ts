@@ -4,12 +4,13 @@ import { progressText, showProgress } from '../../src/cli/progress.ts';
 import type { ExecutionEvent } from '../../src/host/executor.ts';
 import type { WorkflowNode } from '../../src/host/workflow.ts';
 import { createLog } from '../../src/log.ts';
-import type { TrainEvent } from '../../src/trainer/run/events.ts';
+import type { StepEvent } from '../../src/trainer/run/events.ts';
 
 const node: WorkflowNode = { id: '4', type: 'FlowstepDistill', title: 'Distil', inputs: {} };
 
-function event(step: number, rest: Partial<TrainEvent> = {}): TrainEvent {
+function event(step: number, rest: Partial<StepEvent> = {}): StepEvent {
   return {
+    kind: 'step',
     step,
     steps: 1000,
     metrics: { 'loss/student': 0.123456, 'time/step_ms': 3 },
@@ -68,5 +69,16 @@ describe('progress of a run', () => {
     expect(states.length).toBeGreaterThan(10);
     for (const state of states.slice(0, -1)) expect(state.length).toBeLessThan(40);
     expect(states.at(-1)).toBe('Distil: 2.0 s -> a.png\n');
+  });
+
+  test('says at once what a node notices', () => {
+    let written = '';
+    const events = new Subject<ExecutionEvent>();
+    const log = createLog({ write: (text: string) => (written += text) });
+    const shown = showProgress(events, log, false);
+    events.next({ kind: 'started', node, index: 0, count: 1 });
+    events.next({ kind: 'notice', node, message: 'run x goes on after step 40' });
+    shown.unsubscribe();
+    expect(written).toBe('Distil: run x goes on after step 40\n');
   });
 });

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
 import { type ExecutionEvent, executeWorkflow } from '../../src/host/executor.ts';
+import { defineNode } from '../../src/nodes/define-node.ts';
 import { testNodes, workflowOf } from './support.ts';
 
 const roots = { models: '/nowhere', output: '/nowhere', data: '/nowhere' };
@@ -41,6 +43,31 @@ describe('a run', () => {
     expect(events.at(-1)).toMatchObject({ files: ['x.txt'] });
   });
 
+  test('passes on what a node notices', async () => {
+    const noticing = defineNode({
+      id: 'Notice',
+      displayName: 'Notice',
+      category: 'tests',
+      description: 'For tests.',
+      outputNode: true,
+      inputs: z.object({}),
+      outputs: {},
+      async execute(_, context) {
+        context.onNotice?.('it is late');
+        return { outputs: {} };
+      },
+    });
+    const { registry } = testNodes([noticing]);
+    const events: ExecutionEvent[] = [];
+    const onEvent = (event: ExecutionEvent) => events.push(event);
+    await executeWorkflow(workflowOf({ 4: ['Notice', {}] }, registry), {
+      registry,
+      roots,
+      onEvent,
+    });
+    expect(events[1]).toMatchObject({ kind: 'notice', node: { id: '4' }, message: 'it is late' });
+  });
+
   test('passes values over links into widgets', async () => {
     const { registry, shown } = testNodes();
     const workflow = workflowOf(
@@ -53,6 +80,34 @@ describe('a run', () => {
     );
     await executeWorkflow(workflow, { registry, roots });
     expect(shown).toEqual(['from a link']);
+  });
+});
+
+describe('the result of a run', () => {
+  test('has the outputs of every node by name, and why others are not there', async () => {
+    const { registry } = testNodes();
+    const workflow = workflowOf(
+      {
+        1: ['Paint', { grey: 0.25 }, 'Brush'],
+        2: ['Mix', { a: ['1', 0], b: ['1', 0], name: 'both' }],
+        3: ['Show', { image: ['2', 1], caption: 'x' }],
+      },
+      registry,
+    );
+    const [paint, mix, show] = await executeWorkflow(workflow, { registry, roots });
+    const image = { dtype: 'float32', shape: [1, 2, 2, 3], data: new Float32Array(12).fill(0.25) };
+    expect(paint).toEqual({
+      node: '1',
+      type: 'Paint',
+      title: 'Brush',
+      cached: false,
+      seconds: expect.any(Number),
+      files: [],
+      outputs: { image },
+      blocked: { latent: 'paint has no latent' },
+    });
+    expect(mix).toMatchObject({ outputs: { name: 'both', image }, blocked: {} });
+    expect(show).toMatchObject({ outputs: {}, files: ['x.txt'] });
   });
 });
 

@@ -16,12 +16,15 @@ export interface TestNodes {
   readonly shown: string[];
   /** How often a Paint node ran. */
   painted(): number;
+  /** How often a Mix node ran. */
+  mixed(): number;
 }
 
 /** Paint (gives an IMAGE), Mix (IMAGE, IMAGE -> IMAGE), Show (output node), Fail and Wait. */
 export function testNodes(extra: readonly FlowNode[] = []): TestNodes {
   const shown: string[] = [];
   let painted = 0;
+  let mixed = 0;
   const nodes = [
     defineNode({
       ...common,
@@ -50,7 +53,10 @@ export function testNodes(extra: readonly FlowNode[] = []): TestNodes {
         mask: ImageSchema.optional().meta({ tooltip: 'Optional.' }),
       }),
       outputs: { name: z.string().meta({ tooltip: 'Its name.' }), image },
-      execute: async ({ a, name }) => ({ outputs: { name, image: a } }),
+      async execute({ a, name }) {
+        mixed++;
+        return { outputs: { name, image: a } };
+      },
     }),
     defineNode({
       ...common,
@@ -66,7 +72,8 @@ export function testNodes(extra: readonly FlowNode[] = []): TestNodes {
       outputs: {},
       async execute({ caption }, context) {
         shown.push(caption);
-        context.onProgress({ step: 1, steps: 1, metrics: {}, stepsPerSecond: 1, etaSeconds: 0 });
+        const rate = { stepsPerSecond: 1, etaSeconds: 0 };
+        context.onProgress({ kind: 'step', step: 1, steps: 1, metrics: {}, ...rate });
         return { outputs: {}, files: [`${caption}.txt`] };
       },
     }),
@@ -93,7 +100,7 @@ export function testNodes(extra: readonly FlowNode[] = []): TestNodes {
     }),
     ...extra,
   ];
-  return { registry: createRegistry(nodes), shown, painted: () => painted };
+  return { registry: createRegistry(nodes), shown, painted: () => painted, mixed: () => mixed };
 }
 
 type Nodes = Readonly<

@@ -145,6 +145,42 @@ describe('running a node', () => {
   });
 });
 
+describe('a fingerprint', () => {
+  const fingerprinted = defineNode({
+    id: 'Printed',
+    displayName: 'Printed',
+    category: 'tests',
+    description: 'Depends on the folders.',
+    inputs: z.object({ name: z.string().default('x').meta({ tooltip: 'n' }) }),
+    outputs: {},
+    fingerprint: async ({ name }, { roots }) => `${name} ${roots.data}`,
+    execute: async () => ({ outputs: {} }),
+  });
+
+  test('sees the inputs with defaults filled in, and the context', async () => {
+    const context = makeContext(await makeRoots());
+    expect(await fingerprinted.fingerprint({}, context)).toBe(`x ${context.roots.data}`);
+  });
+
+  test('is undefined for a node that depends on its inputs alone', async () => {
+    const context = makeContext(await makeRoots());
+    expect(await node.fingerprint({ picture, name: 'a' }, context)).toBeUndefined();
+  });
+});
+
+test('inputs are read without running: defaults filled in, wrong ones refused', () => {
+  expect(node.readInputs({ picture, name: 'a', count: 5 })).toEqual({
+    picture,
+    name: 'a',
+    count: 5,
+    scale: 1,
+    mode: 'b',
+    isLoud: false,
+    seed: 0,
+  });
+  expect(() => node.readInputs({ picture })).toThrow(/An Example: name: is missing/);
+});
+
 test('two nodes of one id are a bug', () => {
   expect(() => createRegistry([node, node])).toThrow(/two nodes have the id Example/);
 });

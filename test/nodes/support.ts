@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeContext, Roots } from '../../src/nodes/node-context.ts';
-import type { TrainEvent } from '../../src/trainer/run/events.ts';
+import type { StepEvent } from '../../src/trainer/run/events.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 /** Fresh empty folders, removed after the test. */
@@ -25,7 +25,7 @@ export async function rootsIn(base: string): Promise<Roots> {
 export function makeContext(
   roots: Roots,
   signal: AbortSignal = new AbortController().signal,
-): NodeContext & { events: TrainEvent[] } {
-  const events: TrainEvent[] = [];
+): NodeContext & { events: StepEvent[] } {
+  const events: StepEvent[] = [];
   return { roots, signal, events, onProgress: (event) => events.push(event) };
 }

@@ -14,7 +14,7 @@ export interface OnnxValue {
 }
 
 export interface OnnxSummary {
-  /** Version by domain; '' is ONNX's own operators. */
+  /** Version by domain. */
   readonly opset: Readonly<Record<string, number>>;
   readonly inputs: readonly OnnxValue[];
   readonly outputs: readonly OnnxValue[];
@@ -39,7 +39,9 @@ export function summariseOnnx(bytes: Uint8Array, file: string): OnnxSummary {
   const given = new Set(graph.initializer.map(({ name }) => name));
   const notTrainable = reasonNotToDecode(bytes, file);
   return {
-    opset: Object.fromEntries(model.opsetImport.map(({ domain, version }) => [domain, version])),
+    opset: Object.fromEntries(
+      model.opsetImport.map(({ domain, version }) => [domain || 'ai.onnx', version]),
+    ),
     inputs: graph.input.filter(({ name }) => !given.has(name)).map(describeValue),
     outputs: graph.output.map(describeValue),
     operators: counts(

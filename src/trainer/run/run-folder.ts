@@ -100,6 +100,10 @@ export class RunFolder implements AsyncDisposable {
       const fromStep = checkpoint?.step ?? 0;
       const session = thisSession(fromStep, steps);
       notices.push(...sessionNotices(before?.sessions.at(-1), session));
+      const isStretched = before && checkpoint && before.steps !== steps;
+      if (isStretched && configuration['schedule'] !== 'constant') {
+        notices.push(stretched(before.steps, steps));
+      }
       const record: RunFile = {
         format: 1,
         name: basename(folder),
@@ -208,6 +212,10 @@ async function newestCheckpoint(
     }
   }
   return { checkpoint: undefined, notices };
+}
+
+function stretched(before: number, steps: number): string {
+  return `the learning rate was laid out over ${before} steps and falls over ${steps} from here on: the result is not that of one run of ${steps}`;
 }
 
 function nothingToResume(folder: string): FlowstepError {

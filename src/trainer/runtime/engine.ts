@@ -29,6 +29,7 @@ export class Engine {
   readonly threads: number;
   readonly environment: Pointer;
   readonly #memory: Pointer;
+  #liveTensors = 0;
 
   constructor(library: Library, threads: number) {
     this.api = new OrtApi(library.path);
@@ -50,6 +51,11 @@ export class Engine {
     this.api.call('CreateAndRegisterAllocator', this.environment, this.#memory, null);
   }
 
+  /** Handles that are bound and not given back: it must not grow while nothing is compiled. */
+  get liveTensors(): number {
+    return this.#liveTensors;
+  }
+
   /** A handle over `tensor`'s own memory (not copied). Keep the result as long as it is bound. */
   bind(tensor: Tensor): BoundTensor {
     const { data, shape, dtype } = tensor;
@@ -64,11 +70,13 @@ export class Engine {
       shape.length,
       ELEMENT_TYPES[dtype],
     );
+    this.#liveTensors++;
     return { tensor, value };
   }
 
   unbind(bound: BoundTensor): void {
     this.api.release('ReleaseValue', bound.value);
+    this.#liveTensors--;
   }
 }
 

@@ -1,0 +1,100 @@
+/** @file `flowstep distill`: a student of one or few steps from a teacher file, without a workflow file. */
+import { existsSync } from 'node:fs';
+import { join, relative, resolve, sep } from 'node:path';
+import type { Command } from 'commander';
+import { FlowstepError } from '../errors.ts';
+import { distillNode } from '../nodes/distill.ts';
+import { loadModelNode } from '../nodes/load-model.ts';
+import type { Roots } from '../nodes/node-context.ts';
+import { onlineFlowNode } from '../nodes/online-flow.ts';
+import { isInside } from '../nodes/root-files.ts';
+import { adoptPaths } from './adopt-paths.ts';
+import { addEngineOptions } from './engine-options.ts';
+import { examples, type Io } from './io.ts';
+import { addNodeOptions, type NodeOptions } from './node-options.ts';
+import {
+  addDatasetOptions,
+  addTrainingOptions,
+  type PlannedNode,
+  planDataset,
+  rootsOf,
+  runPlan,
+  type TrainingChoice,
+  tellRoot,
+} from './training.ts';
+
+interface DistillChoice extends TrainingChoice {
+  readonly teacher: string;
+}
+
+/** Adds the command to the program. */
+export function addDistillCommand(program: Command, io: Io): void {
+  const command = addTrainingOptions(addEngineOptions(program.command('distill')))
+    .description(
+      'Distil a teacher into a student of one step, or a few, by Flow Generator Matching.',
+    )
+    .requiredOption('--teacher <FILE>', 'model file of the teacher (.safetensors)')
+    .addHelpText(
+      'before',
+      examples(
+        'flowstep distill --teacher models/fashion/teacher.safetensors --steps 1200 --schedule linear',
+        'flowstep distill --teacher output/runs/points/teacher.safetensors --online-updates 5 --run-name points-student',
+        'flowstep distill --teacher teacher.safetensors --student-steps 4 --save-workflow distill.json',
+      ),
+    );
+  const distilling = addNodeOptions(command, { node: distillNode, heading: 'Training' });
+  const online = addNodeOptions(command, {
+    node: onlineFlowNode,
+    heading: 'Online flow',
+    prefix: 'online-',
+  });
+  const data = addDatasetOptions(command);
+  command.action(async (given: DistillChoice & Record<string, unknown>) => {
+    const before = rootsOf(given, io);
+    const { teacher, roots } = planTeacher(given.teacher, before, io);
+    const real = planRealData(data, given, roots, io);
+    const nodes: PlannedNode[] = [
+      teacher,
+      { node: onlineFlowNode, values: { teacher: ['1', 0], ...online.values(given) } },
+      {
+        node: distillNode,
+        values: {
+          teacher: ['1', 0],
+          online: ['2', 0],
+          ...distilling.values(given),
+          ...(real && { dataset: ['4', 0] }),
+        },
+      },
+      ...(real ? [real.node] : []),
+    ];
+    await runPlan(nodes, real?.roots ?? roots, given, io);
+  });
+}
+
+function planTeacher(file: string, before: Roots, io: Io): { teacher: PlannedNode; roots: Roots } {
+  const path = resolve(file);
+  const below = relative(before.output, path);
+  // Load Flow Model looks in the models folder first, then in the output folder.
+  const isOutput =
+    existsSync(path) && isInside(before.output, path) && !existsSync(join(before.models, below));
+  const { roots, paths } = isOutput
+    ? { roots: before, paths: { file: below.split(sep).join('/') } }
+    : adoptPaths(before, 'models', { file });
+  tellRoot(io, before, roots, 'models', 'FLOWSTEP_MODELS');
+  return { teacher: { node: loadModelNode, values: { ...paths } }, roots };
+}
+
+/** Distilling needs no data; it is for --real-alpha alone. */
+function planRealData(
+  data: NodeOptions,
+  given: DistillChoice & Record<string, unknown>,
+  roots: Roots,
+  io: Io,
+): { node: PlannedNode; roots: Roots } | undefined {
+  if (given['dataset'] !== undefined) return planDataset(data, given, roots, io);
+  const [lost] = data.given(given);
+  if (lost === undefined) return undefined;
+  throw new FlowstepError('USAGE', `${lost} needs --dataset`, {
+    hint: 'Name the data set, or leave its options out: a student needs no data.',
+  });
+}

@@ -1,0 +1,96 @@
+/** @file The inputs of a node as options of a command, so that nothing about them is written twice. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type InputDefinition, isWidgetType } from '../bridge/protocol/node-definition.ts';
+import { checkValue } from '../nodes/check-inputs.ts';
+import type { FlowNode } from '../nodes/define-node.ts';
+
+export interface NodeOptionsRule {
+  readonly node: FlowNode;
+  /** Over the options in the help. */
+  readonly heading: string;
+  /** Before each option's name, as in --online-updates. */
+  readonly prefix?: string;
+  /** Options whose name differs from the input's. */
+  readonly names?: Readonly<Record<string, string>>;
+}
+
+/** The options that one node gave a command. */
+export interface NodeOptions {
+  readonly node: FlowNode;
+  /** The node's widget inputs with their defaults, and the values that were given in place of them. */
+  values(given: Readonly<Record<string, unknown>>): Record<string, unknown>;
+  /** Names of the options that were given, `--steps` and so on. */
+  given(given: Readonly<Record<string, unknown>>): string[];
+}
+
+/** Adds an option for each widget input; inputs that only a link can give have none. */
+export function addNodeOptions(command: Command, rule: NodeOptionsRule): NodeOptions {
+  const { node, heading, prefix = '', names = {} } = rule;
+  const inputs = node.definition.inputs.filter(({ type }) => isWidgetType(type));
+  const options = inputs.map((input) => {
+    const name = prefix + (names[input.name] ?? input.name).replaceAll('_', '-');
+    const option = nodeOption(name, input, node).helpGroup(`${heading}:`);
+    command.addOption(option);
+    return { input, option };
+  });
+  const isGiven = (given: Readonly<Record<string, unknown>>, { option }: (typeof options)[0]) =>
+    given[option.attributeName()] !== undefined;
+  return {
+    node,
+    values: (given) =>
+      Object.fromEntries(
+        options
+          .map(({ input, option }) => [input.name, given[option.attributeName()] ?? input.default])
+          .filter(([, value]) => value !== undefined),
+      ),
+    given: (given) =>
+      options.filter((option) => isGiven(given, option)).map(({ option }) => `--${option.name()}`),
+  };
+}
+
+/** What stands for the value in the help. */
+const PLACEHOLDERS: Readonly<Record<string, string>> = {
+  INT: '<N>',
+  FLOAT: '<X>',
+  STRING: '<TEXT>',
+  COMBO: '<NAME>',
+  BOOLEAN: '<true|false>',
+};
+
+/** The default stands in the help alone: whether an option was given must stay known. */
+function nodeOption(name: string, input: InputDefinition, node: FlowNode): Option {
+  const { type, min, max, options, tooltip } = input;
+  const range = min === undefined ? [] : [`${min} to ${max}`];
+  const start = input.default === undefined || input.default === '' ? [] : [input.default];
+  const notes = [...range, ...start.map((value) => `default: ${value}`)].join('; ');
+  const text = notes === '' ? tooltip : `${tooltip} (${notes})`;
+  const option = new Option(`--${name} ${PLACEHOLDERS[type] ?? '<VALUE>'}`, text);
+  return options ? option.choices(options) : option.argParser(parserOf(input, node));
+}
+
+function parserOf(input: InputDefinition, node: FlowNode): (text: string) => unknown {
+  return (text) => {
+    const value = readValue(text, input.type);
+    const [problem] = checkValue(node.inputs.shape[input.name]!, value);
+    if (problem === undefined) return value;
+    throw new InvalidArgumentError(`It ${problem}.`);
+  };
+}
+
+function readValue(text: string, type: string): unknown {
+  switch (type) {
+    case 'INT':
+    case 'FLOAT': {
+      const number = text.trim() === '' ? Number.NaN : Number(text);
+      if (!Number.isFinite(number)) throw new InvalidArgumentError('It must be a number.');
+      return number;
+    }
+    case 'BOOLEAN':
+      if (text !== 'true' && text !== 'false') {
+        throw new InvalidArgumentError('It must be true or false.');
+      }
+      return text === 'true';
+    default:
+      return text;
+  }
+}

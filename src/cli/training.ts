@@ -1,0 +1,123 @@
+/** @file What `flowstep train` and `flowstep distill` share: they build a workflow and run it. */
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { readRoots } from '../config.ts';
+import { executeWorkflow } from '../host/executor.ts';
+import { requireValid } from '../host/validate.ts';
+import { apiForm, parseWorkflow } from '../host/workflow.ts';
+import { allNodes } from '../nodes/all-nodes.ts';
+import { datasetNode } from '../nodes/dataset.ts';
+import type { FlowNode } from '../nodes/define-node.ts';
+import type { Roots } from '../nodes/node-context.ts';
+import { atomicWrite } from '../trainer/files/atomic-write.ts';
+import { adoptPaths } from './adopt-paths.ts';
+import { JSON_HELP } from './answer.ts';
+import { executeForPeople } from './execute.ts';
+import type { Io } from './io.ts';
+import { addNodeOptions, type NodeOptions } from './node-options.ts';
+
+export interface TrainingChoice {
+  readonly out?: string;
+  readonly saveWorkflow?: string;
+  readonly json?: boolean;
+}
+
+/** A node of the workflow; a link is a value [node id, slot]. */
+export interface PlannedNode {
+  readonly node: FlowNode;
+  readonly values: Readonly<Record<string, unknown>>;
+}
+
+/** Adds --out, --save-workflow and --json. */
+export function addTrainingOptions(command: Command): Command {
+  return command
+    .option(
+      '--out <DIR>',
+      'folder for everything that is written (default: FLOWSTEP_OUTPUT or output)',
+    )
+    .option(
+      '--save-workflow <FILE>',
+      'write the workflow that runs, for `flowstep run` and ComfyUI',
+    )
+    .option('--json', JSON_HELP)
+    .addHelpText(
+      'after',
+      '\nFiles may lie anywhere: for those outside of the models or data folder, the folder that\nholds them takes its place for this command.',
+    );
+}
+
+/** The options of Flow Dataset; the data set itself is --dataset. */
+export function addDatasetOptions(command: Command): NodeOptions {
+  const names = { source: 'dataset', file: 'latents' };
+  return addNodeOptions(command, { node: datasetNode, heading: 'Data', names });
+}
+
+/** Inputs of Flow Dataset that name files or folders. */
+const DATA_PATHS = ['images', 'labels', 'folder', 'file'] as const;
+
+/** The data set's node with the paths that were typed, and the folders to find them in. */
+export function planDataset(
+  options: NodeOptions,
+  given: Readonly<Record<string, unknown>>,
+  before: Roots,
+  io: Io,
+): { node: PlannedNode; roots: Roots } {
+  const values = options.values(given);
+  const typed = Object.fromEntries(DATA_PATHS.map((name) => [name, String(values[name] ?? '')]));
+  const { roots, paths } = adoptPaths(before, 'data', typed);
+  tellRoot(io, before, roots, 'data', 'FLOWSTEP_DATA');
+  return { node: { node: options.node, values: { ...values, ...paths } }, roots };
+}
+
+/** A folder that only this command uses must be told: resuming needs it again. */
+export function tellRoot(
+  io: Io,
+  before: Roots,
+  now: Roots,
+  root: 'data' | 'models',
+  variable: string,
+): void {
+  if (before[root] === now[root]) return;
+  io.log.line(
+    `${root} folder: ${now[root]} (set ${variable} to it to resume the run or to run its workflow)`,
+  );
+}
+
+/** Runs the nodes, numbered from 1, as a workflow; --save-workflow writes it before it runs. */
+export async function runPlan(
+  plan: readonly PlannedNode[],
+  roots: Roots,
+  choice: TrainingChoice,
+  io: Io,
+): Promise<void> {
+  const registry = allNodes();
+  const api = plan.map(({ node, values }, i) => [
+    String(i + 1),
+    {
+      class_type: node.definition.id,
+      inputs: values,
+      _meta: { title: node.definition.displayName },
+    },
+  ]);
+  const what = 'the workflow of this command';
+  const workflow = parseWorkflow(Object.fromEntries(api), registry, what);
+  await executeForPeople(io, {
+    roots,
+    json: choice.json,
+    run: async (options) => {
+      requireValid(workflow, registry, what);
+      if (choice.saveWorkflow !== undefined) {
+        const text = `${JSON.stringify(apiForm(workflow), null, 2)}\n`;
+        const file = resolve(choice.saveWorkflow);
+        await atomicWrite(file, [new TextEncoder().encode(text)]);
+        io.log.line(`workflow: ${file}`);
+      }
+      return executeWorkflow(workflow, options);
+    },
+  });
+}
+
+/** The folders of a training command. */
+export function rootsOf(choice: TrainingChoice, io: Io): Roots {
+  return readRoots(io.environment, { output: choice.out });
+}

@@ -1,0 +1,126 @@
+/** @file Whether this installation works, and what to do where it does not: the checks of `flowstep doctor`. */
+import { asFlowstepError, FlowstepError } from '../errors.ts';
+import type { Roots } from '../nodes/node-context.ts';
+import { encodePng, type Picture } from '../nodes/pictures/picture.ts';
+import { scatterPlot } from '../nodes/pictures/plots.ts';
+import { findFashionMnist, usualFolders } from '../trainer/data/fashion-mnist.ts';
+import { DEVICES, type Device } from '../trainer/runtime/library.ts';
+import type { SelfTest } from '../trainer/runtime/self-test.ts';
+import { float32 } from '../trainer/tensor.ts';
+import { PACKAGE_VERSION } from '../version.ts';
+import { checkFolders } from './doctor-folders.ts';
+
+export interface Check {
+  readonly name: string;
+  /** A warning concerns something that not everybody needs. */
+  readonly status: 'ok' | 'warning' | 'problem';
+  readonly message: string;
+  /** What to do. */
+  readonly hint?: string;
+}
+
+export interface DoctorOptions {
+  readonly roots: Roots;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Runs the self test where a crash of the library does no harm. */
+  readonly probe: (device: Device) => Promise<SelfTest>;
+}
+
+/** Oldest Node, as in package.json. */
+const OLDEST_NODE = [20, 19] as const;
+
+const GRAPHICS_HINT = 'Only needed for a graphics card: install its driver, or compute on the cpu.';
+
+/** Every check, in the order in which people want to read them. Throws nothing. */
+export async function doctor(options: DoctorOptions): Promise<Check[]> {
+  const checks: Check[] = [checkNode(process.versions.node), ok('flowstep', PACKAGE_VERSION)];
+  // One after the other: each takes all processors.
+  for (const device of DEVICES) checks.push(await checkDevice(device, options));
+  checks.push(await checkPictures(), await checkPlots());
+  checks.push(...(await checkFolders(options)), await checkFashion(options.roots));
+  return checks;
+}
+
+function ok(name: string, message: string): Check {
+  return { name, status: 'ok', message };
+}
+
+/** What was thrown as a check that failed. */
+function failed(name: string, status: 'warning' | 'problem', thrown: unknown): Check {
+  const { message, hint } = asFlowstepError(thrown);
+  // ONNX Runtime puts the line of its source and the condition before what people can read.
+  const plain = message.split(' was false. ').at(-1) ?? message;
+  return { name, status, message: plain.trim(), ...(hint !== undefined && { hint }) };
+}
+
+/** Exported for its test. */
+export function checkNode(version: string): Check {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const [oldestMajor, oldestMinor] = OLDEST_NODE;
+  if (major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)) {
+    return ok('node', version);
+  }
+  return {
+    name: 'node',
+    status: 'problem',
+    message: `${version} is too old`,
+    hint: `Install Node ${OLDEST_NODE.join('.')} or newer.`,
+  };
+}
+
+async function checkDevice(device: Device, { probe, environment }: DoctorOptions): Promise<Check> {
+  if (device === 'cuda' && !environment['FLOWSTEP_ORT_CUDA']) {
+    return {
+      name: device,
+      status: 'warning',
+      message: 'not set up; only needed for NVIDIA graphics cards',
+      hint: 'Set FLOWSTEP_ORT_CUDA to libonnxruntime.so.* in the capi folder of the wheel onnxruntime-gpu.',
+    };
+  }
+  try {
+    const { library, version, threads, runMs } = await probe(device);
+    const on = device === 'cpu' ? `, ${threads} thread${threads === 1 ? '' : 's'}` : '';
+    return ok(
+      device,
+      `ONNX Runtime ${version}${on}; a test program was right after ${runMs.toFixed(1)} ms (${library})`,
+    );
+  } catch (error) {
+    if (device === 'cpu') return failed(device, 'problem', error);
+    return { hint: GRAPHICS_HINT, ...failed(device, 'warning', error) };
+  }
+}
+
+async function checkPictures(): Promise<Check> {
+  const name = 'pictures';
+  try {
+    const png = await encodePng({ width: 2, height: 1, rgb: Uint8Array.of(255, 0, 0, 0, 0, 255) });
+    return ok(name, `PNG is written (${png.length} bytes for two pixels)`);
+  } catch (error) {
+    return failed(name, 'problem', error);
+  }
+}
+
+async function checkPlots(): Promise<Check> {
+  const name = 'plots';
+  try {
+    const plot = scatterPlot(float32(Float32Array.of(0, 0, 1, 1), [2, 2]));
+    if (isBlank(plot)) throw new FlowstepError('ENGINE', 'the canvas draws nothing');
+    return ok(name, 'canvas and fonts work');
+  } catch (error) {
+    return failed(name, 'problem', error);
+  }
+}
+
+function isBlank({ rgb }: Picture): boolean {
+  return rgb.every((byte) => byte === rgb[0]);
+}
+
+async function checkFashion({ data }: Roots): Promise<Check> {
+  const name = 'fashion-mnist';
+  try {
+    const { images } = await findFashionMnist('train', usualFolders(data));
+    return ok(name, images);
+  } catch (error) {
+    return failed(name, 'warning', error);
+  }
+}

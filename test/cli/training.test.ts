@@ -1,0 +1,199 @@
+/** `flowstep train`, `distill` and `resume`: the nodes run without a workflow file. */
+import { existsSync } from 'node:fs';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { loadModel } from '../../src/trainer/run/model-file.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+import { bitsOf } from '../support/training.ts';
+import { callCli } from './support.ts';
+
+const QUICK = ['--batch', '4', '--warmup', '0', '--sample-every', '0'];
+
+interface Place {
+  readonly output: string;
+  readonly environment: Readonly<Record<string, string>>;
+  call(...args: string[]): ReturnType<typeof callCli>;
+}
+
+/** A folder of its own for models, output and data. */
+async function makePlace(): Promise<Place> {
+  const folder = await tempFolder();
+  const environment = {
+    FLOWSTEP_MODELS: join(folder, 'models'),
+    FLOWSTEP_OUTPUT: join(folder, 'output'),
+    FLOWSTEP_DATA: join(folder, 'data'),
+  };
+  await mkdir(environment.FLOWSTEP_MODELS);
+  return {
+    output: environment.FLOWSTEP_OUTPUT,
+    environment,
+    call: (...args) => callCli(args, environment),
+  };
+}
+
+/** With a teacher of three steps in runs/pts. */
+async function placeWithTeacher(): Promise<Place & { teacher: string }> {
+  const place = await makePlace();
+  const { code } = await place.call('train', '--steps', '3', '--run-name', 'pts', ...QUICK);
+  expect(code).toBe(0);
+  return { ...place, teacher: join(place.output, 'runs/pts/teacher.safetensors') };
+}
+
+describe('flowstep train', () => {
+  test('trains with the options that are given and prints the model file alone on stdout', async () => {
+    const { output, call } = await makePlace();
+    const { code, stdout, stderr } = await call(
+      ...['train', '--dataset', 'moons', '--steps', '3', '--learning-rate', '2e-3'],
+      ...['--run-name', 'my run', ...QUICK],
+    );
+    const file = join(output, 'runs/my run/teacher.safetensors');
+    expect({ code, stdout }).toEqual({ code: 0, stdout: `${file}\n` });
+    expect(stderr).toContain('Train Flow Teacher');
+    const { info } = await loadModel(file);
+    expect(info.dataset.name).toBe('moons');
+    expect(info.training).toMatchObject({ steps: 3, batch: 4, learningRate: 0.002 });
+  });
+
+  test('--save-workflow writes what ran, which `run` runs to the same weights', async () => {
+    const { output, call } = await makePlace();
+    const file = join(output, '../train.json');
+    const args = ['train', '--steps', '3', '--run-name', 'a', '--save-workflow', file, ...QUICK];
+    expect(await call(...args)).toMatchObject({ code: 0 });
+    const workflow = JSON.parse(await readFile(file, 'utf8'));
+    expect(workflow['2']).toMatchObject({
+      class_type: 'FlowstepTrainTeacher',
+      inputs: { dataset: ['1', 0], steps: 3, schedule: 'constant' },
+    });
+    expect(await call('run', file, '--set', '2.run_name=b')).toMatchObject({ code: 0 });
+    const [a, b] = await Promise.all(
+      ['a', 'b'].map((run) => loadModel(join(output, `runs/${run}/teacher.safetensors`))),
+    );
+    expect(bitsOf(b!.parameters)).toEqual(bitsOf(a!.parameters));
+  });
+
+  test('--json tells what each node did, and failures too', async () => {
+    const { output, call } = await makePlace();
+    const args = ['train', '--json', '--steps', '2', '--run-name', 'a', ...QUICK];
+    const { code, stdout } = await call(...args);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      ok: true,
+      files: [join(output, 'runs/a/teacher.safetensors')],
+      nodes: [
+        { type: 'FlowstepDataset' },
+        {
+          type: 'FlowstepTrainTeacher',
+          outputs: { model: { path: 'runs/a/teacher.safetensors' } },
+        },
+      ],
+    });
+    const failed = await call('train', '--json', '--dataset', 'folder');
+    expect(failed.code).toBe(1);
+    expect(JSON.parse(failed.stdout)).toMatchObject({
+      ok: false,
+      error: { code: 'DATASET_INVALID', hint: expect.any(String) },
+    });
+  });
+
+  test.each([
+    [['--steps', '0'], /'--steps <N>' argument '0' is invalid. It must be at least 1, not 0/],
+    [['--steps', '2.5'], /must be a whole number/],
+    [['--learning-rate', 'fast'], /It must be a number/],
+    [['--run-name', '../up'], /must be a plain name/],
+    [['--flip', 'yes'], /must be true or false/],
+    [['--network', 'unet'], /Allowed choices are mlp-2d/],
+    [['--step', '3'], /unknown option '--step'\n\(Did you mean --steps\?\)/],
+  ])('%j exits with 2', async (args, message) => {
+    const { call } = await makePlace();
+    const { code, stdout, stderr } = await call('train', ...args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(message);
+  });
+});
+
+describe('flowstep distill', () => {
+  test('distils a teacher of the output folder; --online- options reach Online Flow', async () => {
+    const { output, call, teacher } = await placeWithTeacher();
+    const { code, stdout } = await call(
+      ...['distill', '--teacher', relative('.', teacher), '--steps', '2', '--run-name', 'st'],
+      ...['--online-updates', '2', '--online-learning-rate', '3e-4', '--json', ...QUICK],
+    );
+    expect(code).toBe(0);
+    const { files, nodes } = JSON.parse(stdout);
+    expect(files).toEqual(
+      ['student', 'online'].map((name) => join(output, `runs/st/${name}.safetensors`)),
+    );
+    expect(nodes[0].outputs.model).toMatchObject({
+      root: 'output',
+      path: 'runs/pts/teacher.safetensors',
+    });
+    expect(nodes[1].outputs.online.options).toMatchObject({ updates: 2, learningRate: 3e-4 });
+  });
+
+  test('a teacher outside of the folders brings its folder along, and says so', async () => {
+    const { output, call, teacher } = await placeWithTeacher();
+    const elsewhere = await tempFolder();
+    await cp(teacher, join(elsewhere, 'mine.safetensors'));
+    const args = ['distill', '--teacher', join(elsewhere, 'mine.safetensors'), '--steps', '1'];
+    const { code, stderr } = await call(...args, '--run-name', 'st', ...QUICK);
+    expect(code).toBe(0);
+    expect(stderr).toContain(`models folder: ${elsewhere} (set FLOWSTEP_MODELS to it`);
+    expect(existsSync(join(output, 'runs/st/student.safetensors'))).toBe(true);
+  });
+
+  test.each([
+    [[], 2, /required option '--teacher <FILE>' not specified/],
+    [['--teacher', 'none.safetensors'], 1, /there is no model file none.safetensors/],
+    [['--teacher', 'x', '--folder', 'pictures'], 2, /--folder needs --dataset/],
+    [['--teacher', 'x', '--updates', '3'], 2, /unknown option '--updates'/],
+  ] as const)('%j exits with %i', async (args, exitCode, message) => {
+    const { call } = await makePlace();
+    const { code, stdout, stderr } = await call('distill', ...args);
+    expect({ code, stdout }).toEqual({ code: exitCode, stdout: '' });
+    expect(stderr).toMatch(message);
+  });
+});
+
+describe('flowstep resume', () => {
+  test('trains on from the run alone, to the bits of a run that never stopped', async () => {
+    const { output, call } = await placeWithTeacher();
+    const { code, stdout, stderr } = await call('resume', 'pts', '--steps', '6');
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: `${join(output, 'runs/pts/teacher.safetensors')}\n`,
+    });
+    expect(stderr).toContain('goes on after step 3');
+    await call('train', '--steps', '6', '--run-name', 'whole', ...QUICK);
+    const [resumed, whole] = await Promise.all(
+      ['pts', 'whole'].map((run) => loadModel(join(output, `runs/${run}/teacher.safetensors`))),
+    );
+    expect(bitsOf(resumed!.parameters)).toEqual(bitsOf(whole!.parameters));
+  });
+
+  test('takes the path of a run folder, whatever the output folder is', async () => {
+    const { output, call, teacher } = await placeWithTeacher();
+    await call('distill', '--teacher', teacher, '--steps', '1', '--run-name', 'st', ...QUICK);
+    const { code, stdout } = await callCli(
+      ['resume', relative('.', join(output, 'runs/st')), '--steps', '2', '--json'],
+      { FLOWSTEP_OUTPUT: await tempFolder() },
+    );
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).files[0]).toBe(join(output, 'runs/st/student.safetensors'));
+  });
+
+  test('says what cannot be resumed', async () => {
+    const { output, call } = await placeWithTeacher();
+    expect(await call('resume', 'pst')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('error FILE_NOT_FOUND: there is no run in'),
+    });
+    expect(await call('resume', output)).toMatchObject({ code: 2, stdout: '' });
+    const record = join(output, 'runs/pts/run.json');
+    const { request: _, ...rest } = JSON.parse(await readFile(record, 'utf8'));
+    await writeFile(record, JSON.stringify(rest));
+    const { code, stderr } = await call('resume', 'pts');
+    expect(code).toBe(1);
+    expect(stderr).toContain('does not say what made it');
+  });
+});
