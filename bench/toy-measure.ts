@@ -31,8 +31,14 @@ export async function measureToy(model: FlowModel, set: PointSetName): Promise<M
   };
   for (let draw = 0; draw < DRAWS; draw++) {
     const noise = noiseOf(draw);
-    const request = model.info.student
-      ? ({ solver: 'one-step', noise } as const)
+    const { student } = model.info;
+    const request = student
+      ? ({
+          solver: 'one-step',
+          noise,
+          // As many as any student could want; further draws are not used for anything else.
+          freshNoise: student.grid.slice(1).map((_, k) => noiseOf(DRAWS * (k + 1) + draw)),
+        } as const)
       : ({ solver: 'euler', steps: TEACHER_STEPS, noise } as const);
     const points = (await sample(model, request)).data;
     // Seed 1000 draws data that no training run has seen.

@@ -19,13 +19,15 @@ import { TOY_DISTILL, TOY_TEACHER } from './toy-recipe.ts';
 const SET = '8g';
 /** The teacher's steps, of 20,000 in the recipe: it finds the modes and blurs them. */
 const WEAK_STEPS = 500;
+/** Of both students. The full loss, which RealUID's terms belong to. */
+const DISTILL = { ...TOY_DISTILL, steps: 4000, lambda1: 1 };
 
 const { values } = parseArgs({
   options: {
     threads: { type: 'string' },
     seeds: { type: 'string', default: '0,1,2' },
-    alpha: { type: 'string', default: '0.9' },
-    beta: { type: 'string', default: '0.9' },
+    alpha: { type: 'string', default: '0.5' },
+    beta: { type: 'string', default: '1' },
   },
 });
 if (values.threads) engine({ threads: Number(values.threads) });
@@ -39,7 +41,7 @@ for (const seed of values.seeds.split(',').map(Number)) {
   const { teacher } = (await finish(train(new TeacherTrainer(weak), WEAK_STEPS))).models;
   const student = async (withData: boolean) => {
     const realData = withData ? { realData: { dataset, realAlpha, realBeta } } : {};
-    const job = { ...TOY_DISTILL, teacher, seed, ...realData };
+    const job = { ...DISTILL, teacher, seed, ...realData };
     return measureToy((await finish(train(new Distiller(job), job.steps))).models.student, SET);
   };
   const dataFree = await student(false);
