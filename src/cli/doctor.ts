@@ -50,9 +50,10 @@ async function examine(json: boolean | undefined, io: Io): Promise<void> {
   if (!isOk) throw new CommandFailed();
 }
 
-function checkText({ name, status, message, hint }: Check): string {
+/** A check as people read it. */
+export function checkText({ name, status, message, hint }: Check): string {
   const line = `${status.padEnd(7)}  ${name.padEnd(13)}  ${message.trim()}`;
-  return hint === undefined ? line : `${line}\n${' '.repeat(24)} ${hint}`;
+  return hint === undefined ? line : `${line}\n${' '.repeat(24)}${hint}`;
 }
 
 const AnswerSchema = z.discriminatedUnion('ok', [

@@ -3,12 +3,11 @@ import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { asFlowstepError, type Issue } from '../errors.ts';
 import type { Roots } from '../nodes/node-context.ts';
-import { readPngText } from '../nodes/pictures/png-text.ts';
 import type { NodeRegistry } from '../nodes/registry.ts';
 import { readError } from '../trainer/files/read-error.ts';
 import { validateWorkflow } from './validate.ts';
 import { parseWorkflow, type Workflow } from './workflow.ts';
-import { readWorkflowFile } from './workflow-file.ts';
+import { readWorkflowFile, textsOf } from './workflow-file.ts';
 import { type NamedModel, workflowModels } from './workflow-models.ts';
 
 export interface WorkflowContents {
@@ -62,7 +61,7 @@ export async function inspectPicture(
   const bytes = await readFile(file).catch((error: unknown) => {
     throw readError(file, error);
   });
-  const texts = readPngText(bytes);
+  const texts = textsOf(bytes, file);
   const { width, height, channels } = await sharp(bytes).metadata();
   return {
     kind: 'picture',

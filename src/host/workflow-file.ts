@@ -51,7 +51,8 @@ function fromPicture(png: Uint8Array, file: string): WorkflowFile {
   return isUiWorkflow(workflow) ? { json, uiForm: workflow } : { json };
 }
 
-function textsOf(png: Uint8Array, file: string): Map<string, string> {
+/** The texts of a PNG by keyword; throws FILE_FORMAT, naming the file, when it is damaged. */
+export function textsOf(png: Uint8Array, file: string): Map<string, string> {
   try {
     return readPngText(png);
   } catch (cause) {

@@ -131,6 +131,21 @@ describe('flowstep distill', () => {
     expect(nodes[1].outputs.online.options).toMatchObject({ updates: 2, learningRate: 3e-4 });
   });
 
+  test('takes real data with --dataset', async () => {
+    const { output, call, teacher } = await placeWithTeacher();
+    const file = join(output, 'distill.json');
+    const { code } = await call(
+      ...['distill', '--teacher', teacher, '--steps', '1', '--run-name', 'st', ...QUICK],
+      ...['--dataset', '8g', '--real-alpha', '0.9', '--real-beta', '0.95', '--save-workflow', file],
+    );
+    expect(code).toBe(0);
+    expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({
+      1: { class_type: 'FlowstepLoadModel', inputs: { file: 'runs/pts/teacher.safetensors' } },
+      3: { inputs: { teacher: ['1', 0], online: ['2', 0], dataset: ['4', 0], real_alpha: 0.9 } },
+      4: { class_type: 'FlowstepDataset', inputs: { source: '8g' } },
+    });
+  });
+
   test('a teacher outside of the folders brings its folder along, and says so', async () => {
     const { output, call, teacher } = await placeWithTeacher();
     const elsewhere = await tempFolder();

@@ -8,9 +8,9 @@ import { Sampler, type Solver } from './sample.ts';
 
 /** A scatter plot needs many points; a grid of pictures is looked at one by one. */
 const POINTS = 2048;
-const PICTURES = 64;
+const PICTURES = 36;
 /** Enough to judge a teacher by; its own sampler takes more. */
-const TEACHER_STEPS = 25;
+const TEACHER_STEPS = 20;
 
 export class Preview {
   readonly #model: FlowModel;

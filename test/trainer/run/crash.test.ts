@@ -6,11 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { runDifferences, trainInProcess } from '../../../bench/resume/kill.ts';
-import type { DistillJob } from '../../../src/trainer/run/distill-job.ts';
-import { studentSettings } from '../../../src/trainer/run/model.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
-import { TINY_MLP, tinyModel } from '../../support/tiny-models.ts';
-import { distill, runToEnd } from '../../support/training.ts';
+import { distill, runToEnd, TINY_DISTILL } from '../../support/training.ts';
 
 test('killed at any moment and resumed: the bits and statistics of the uninterrupted run', async () => {
   const base = await tempFolder();
@@ -24,24 +21,7 @@ test('killed at any moment and resumed: the bits and statistics of the uninterru
   expect(await runDifferences(whole, killed)).toEqual([]);
 }, 60_000);
 
-const density = { kind: 'uniform', min: 0.02, max: 0.98 } as const;
-const job: DistillJob = {
-  teacher: tinyModel(TINY_MLP),
-  online: { init: 'teacher', updates: 1, learningRate: 1e-3, density },
-  steps: 10,
-  batch: 16,
-  learningRate: 1e-3,
-  warmup: 0,
-  schedule: 'constant',
-  lambda1: 1,
-  weight: 'velocity',
-  student: studentSettings({ tStar: 0.97, cIn: 1 }),
-  emaDecay: 0.9,
-  clipNorm: 0,
-  clipValue: 0,
-  density,
-  seed: 5,
-};
+const job = TINY_DISTILL;
 
 const DISK_BYTES = 256 * 1024;
 

@@ -2,30 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { parameterList } from '../../../src/trainer/nn/network.ts';
 import { initialise } from '../../../src/trainer/nn/parameters.ts';
 import type { DistillJob } from '../../../src/trainer/run/distill-job.ts';
-import { studentSettings } from '../../../src/trainer/run/model.ts';
 import { TINY_DIT, TINY_MLP, tinyModel } from '../../support/tiny-models.ts';
-import { bitsOf, distill, runToEnd } from '../../support/training.ts';
+import { bitsOf, distill, runToEnd, TINY_DISTILL } from '../../support/training.ts';
 
-const teacher = tinyModel(TINY_MLP);
-const density = { kind: 'uniform', min: 0.02, max: 0.98 } as const;
-
-const job: DistillJob = {
-  teacher,
-  online: { init: 'teacher', updates: 2, learningRate: 1e-3, density },
-  steps: 12,
-  batch: 16,
-  learningRate: 1e-3,
-  warmup: 0,
-  schedule: 'constant',
-  lambda1: 1,
-  weight: 'velocity',
-  student: studentSettings({ tStar: 0.97, cIn: 1 }),
-  emaDecay: 0.9,
-  clipNorm: 0,
-  clipValue: 0,
-  density,
-  seed: 5,
-};
+const job: DistillJob = { ...TINY_DISTILL, steps: 12 };
+const { teacher } = job;
 
 const allFinite = (vector: Float32Array) => vector.every(Number.isFinite);
 

@@ -3,32 +3,13 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { DistillJob } from '../../../src/trainer/run/distill-job.ts';
-import { studentSettings } from '../../../src/trainer/run/model.ts';
 import { readRunFile, writeRunFile } from '../../../src/trainer/run/run-file.ts';
 import type { RunOptions } from '../../../src/trainer/run/run-folder.ts';
 import { readStats } from '../../../src/trainer/run/stats.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
-import { TINY_MLP, tinyModel } from '../../support/tiny-models.ts';
-import { bitsOf, distill, runToEnd } from '../../support/training.ts';
+import { bitsOf, distill, runToEnd, TINY_DISTILL } from '../../support/training.ts';
 
-const density = { kind: 'uniform', min: 0.02, max: 0.98 } as const;
-const job: DistillJob = {
-  teacher: tinyModel(TINY_MLP),
-  online: { init: 'teacher', updates: 2, learningRate: 1e-3, density },
-  steps: 10,
-  batch: 16,
-  learningRate: 1e-3,
-  warmup: 3,
-  schedule: 'cosine',
-  lambda1: 1,
-  weight: 'velocity',
-  student: studentSettings({ tStar: 0.97, cIn: 1 }),
-  emaDecay: 0.9,
-  clipNorm: 0,
-  clipValue: 0,
-  density,
-  seed: 5,
-};
+const job: DistillJob = { ...TINY_DISTILL, warmup: 3, schedule: 'cosine' };
 
 async function options(more: Partial<RunOptions> = {}): Promise<RunOptions> {
   const folder = more.folder ?? join(await tempFolder(), 'runs', 'a');
