@@ -137,11 +137,24 @@ export const distillNode = defineNode({
 });
 
 async function realDataOf(
-  inputs: { real_alpha: number; real_beta: number; dataset?: FlowDatasetHandle | undefined },
+  inputs: {
+    real_alpha: number;
+    real_beta: number;
+    lambda1: number;
+    dataset?: FlowDatasetHandle | undefined;
+  },
   context: NodeContext,
 ): Promise<RealData | undefined> {
   const weights = { realAlpha: inputs.real_alpha, realBeta: inputs.real_beta };
-  if (!usesRealData(weights)) return undefined;
+  if (!usesRealData(weights)) {
+    if (inputs.dataset) context.onNotice?.('the data set is not used, as real_alpha is 1');
+    return undefined;
+  }
+  if (inputs.lambda1 !== 1) {
+    context.onNotice?.(
+      `lambda1 is ${inputs.lambda1}: the real-data term belongs to the full loss, lambda1 1`,
+    );
+  }
   if (inputs.dataset) return { ...weights, dataset: await openDataset(inputs.dataset, context) };
   throw new FlowstepError('WORKFLOW_INVALID', 'real_alpha below 1 needs real data', {
     field: 'dataset',
