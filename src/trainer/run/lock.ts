@@ -61,7 +61,9 @@ async function linked(draft: string, file: string): Promise<boolean> {
     await link(draft, file);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    const { code } = error as NodeJS.ErrnoException;
+    // A draft that is gone was tidied away by who has the lock.
+    if (code === 'EEXIST' || code === 'ENOENT') return false;
     throw error;
   }
 }
