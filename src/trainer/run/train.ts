@@ -86,9 +86,8 @@ export async function* train<Models extends Readonly<Record<string, FlowModel>>>
         yield { kind: 'checkpoint', step, file };
       }
     }
-    // What has run away is no state to go on from; of a loss that is not finite the state before it is whole.
-    const isGood = outcome.kind !== 'diverged' || outcome.problem.code === 'NON_FINITE_LOSS';
-    if (run && isGood && step > saved) {
+    // A run that has diverged goes on, if at all, from a checkpoint before.
+    if (run && outcome.kind !== 'diverged' && step > saved) {
       const file = await run.checkpoint(step, watch.state, trainer.state);
       yield { kind: 'checkpoint', step, file };
     }
