@@ -11,10 +11,18 @@ export interface WorkflowFile {
   readonly uiForm?: unknown;
 }
 
+/** JSON.parse, or one that reads more. */
+type Parse = (text: string) => unknown;
+
 /** Reads a JSON file, or the texts `prompt` and `workflow` of a PNG by Flowstep or ComfyUI. */
-export async function readWorkflowFile(file: string): Promise<WorkflowFile> {
+export async function readWorkflowFile(
+  file: string,
+  parse: Parse = JSON.parse,
+): Promise<WorkflowFile> {
   const bytes = await readBytes(file);
-  return isPng(bytes) ? fromPicture(bytes, file) : fromText(bytes.toString('utf8'), file);
+  return isPng(bytes)
+    ? fromPicture(bytes, file, parse)
+    : fromText(bytes.toString('utf8'), file, parse);
 }
 
 async function readBytes(file: string): Promise<Buffer> {
@@ -28,18 +36,18 @@ async function readBytes(file: string): Promise<Buffer> {
   }
 }
 
-function fromText(text: string, file: string): WorkflowFile {
-  const json = parseJson(text, file, 'A workflow is the JSON file that ComfyUI saves.');
+function fromText(text: string, file: string, parse: Parse): WorkflowFile {
+  const json = parseJson(text, file, parse, 'A workflow is the JSON file that ComfyUI saves.');
   return isUiWorkflow(json) ? { json, uiForm: json } : { json };
 }
 
 /** `prompt` is what ran; `workflow` may lack what was changed on the way. */
-function fromPicture(png: Uint8Array, file: string): WorkflowFile {
+function fromPicture(png: Uint8Array, file: string, parse: Parse): WorkflowFile {
   const texts = textsOf(png, file);
   const [prompt, workflow] = ['prompt', 'workflow'].map((name) => {
     const text = texts.get(name);
     const hint = `The text ${name} in the picture is damaged; use the workflow's own file.`;
-    return text === undefined ? undefined : parseJson(text, file, hint);
+    return text === undefined ? undefined : parseJson(text, file, parse, hint);
   });
   const json = prompt ?? workflow;
   if (json === undefined || json === null) {
@@ -62,12 +70,12 @@ export function textsOf(png: Uint8Array, file: string): Map<string, string> {
   }
 }
 
-function parseJson(text: string, file: string, hint: string): unknown {
+function parseJson(text: string, file: string, parse: Parse, hint: string): unknown {
   try {
-    return JSON.parse(text);
+    return parse(text);
   } catch (cause) {
     const strict = withoutNan(text);
-    if (strict !== text) return parseJson(strict, file, hint);
+    if (strict !== text) return parseJson(strict, file, parse, hint);
     const message = `${file} is not JSON: ${(cause as Error).message}`;
     throw new FlowstepError('FILE_FORMAT', message, { file, hint, cause });
   }

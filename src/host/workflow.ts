@@ -1,7 +1,7 @@
 /** @file Workflows: ComfyUI's two JSON forms become one graph, and the graph the form that is executed. */
-import { FlowstepError } from '../errors.ts';
 import type { NodeRegistry } from '../nodes/registry.ts';
-import { type ApiWorkflow, ApiWorkflowSchema } from './api-workflow.ts';
+import { type ApiWorkflow, readApiWorkflow } from './api-workflow.ts';
+import { registryTypes } from './object-info.ts';
 import { isUiWorkflow } from './ui-schema.ts';
 import { convertUiWorkflow } from './ui-to-api.ts';
 import { readWorkflowFile } from './workflow-file.ts';
@@ -34,22 +34,20 @@ export async function readWorkflow(file: string, registry: NodeRegistry): Promis
 
 /** A workflow from parsed JSON of either form; `file` is for messages. */
 export function parseWorkflow(json: unknown, registry: NodeRegistry, file: string): Workflow {
-  const api = isUiWorkflow(json) ? convertUiWorkflow(json, registry, file) : json;
-  const parsed = ApiWorkflowSchema.safeParse(api);
-  if (!parsed.success) {
-    throw new FlowstepError('WORKFLOW_INVALID', `${file} is not a workflow`, {
-      file,
-      issues: parsed.error.issues.map((issue) => ({
-        message: `${issue.path.join('.') || 'the file'}: ${issue.message}`,
-      })),
-      hint: 'Save it from ComfyUI with Export or Export (API).',
-    });
-  }
+  const api = readApiWorkflow(isUiWorkflow(json) ? fromUiForm(json, registry, file) : json, file);
   return new Map(
-    Object.entries(parsed.data).map(([id, node]) => [
+    Object.entries(api).map(([id, node]) => [
       id,
       { id, type: node.class_type, title: node._meta?.title, inputs: readInputs(node.inputs) },
     ]),
+  );
+}
+
+/** A node that is not installed keeps its type, so that validation can name it. */
+function fromUiForm(json: unknown, registry: NodeRegistry, file: string): unknown {
+  const { api, missing } = convertUiWorkflow(json, registryTypes(registry), file);
+  return Object.fromEntries(
+    Object.entries(api).map(([id, node]) => [id, { class_type: missing.get(id), ...node }]),
   );
 }
 

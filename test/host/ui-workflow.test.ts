@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
+import { registryTypes } from '../../src/host/object-info.ts';
 import { convertUiWorkflow } from '../../src/host/ui-to-api.ts';
 import { validateWorkflow } from '../../src/host/validate.ts';
 import { parseWorkflow } from '../../src/host/workflow.ts';
@@ -7,6 +8,7 @@ import { allNodes } from '../../src/nodes/all-nodes.ts';
 import { testNodes } from './support.ts';
 
 const { registry } = testNodes();
+const types = registryTypes(registry);
 
 async function fixture(name: string): Promise<unknown> {
   const file = new URL(`fixtures/${name}.json`, import.meta.url);
@@ -15,8 +17,8 @@ async function fixture(name: string): Promise<unknown> {
 
 describe.each(['samplers.ui', 'samplers.ui-v1'])('the fixture %s', (name) => {
   test('becomes exactly its API form', async () => {
-    const converted = convertUiWorkflow(await fixture(name), allNodes(), name);
-    expect(converted).toEqual(await fixture('samplers.api'));
+    const { api } = convertUiWorkflow(await fixture(name), registryTypes(allNodes()), name);
+    expect(api).toEqual(await fixture('samplers.api'));
   });
 
   test('is valid', async () => {
@@ -50,7 +52,7 @@ function convert(nodes: object[], links: Record<number, [origin: number | string
     0,
     'IMAGE',
   ]);
-  return convertUiWorkflow({ version: 0.4, nodes, links: tuples }, registry, 'ui.json');
+  return convertUiWorkflow({ version: 0.4, nodes, links: tuples }, types, 'ui.json').api;
 }
 
 describe('widget values', () => {
@@ -102,18 +104,23 @@ describe('front-end-only nodes', () => {
     expect(api['4']?.inputs['image']).toEqual(['1', 0]);
   });
 
-  test('a primitive gives its value, also through a reroute', () => {
+  test('a primitive gives its value to the widgets that it is linked to, and to nothing further', () => {
+    const caption = (id: number, link: number) =>
+      node(id, 'Show', { widgets_values: ['typed', false] }, [
+        { name: 'caption', type: 'STRING', link },
+        image(link),
+      ]);
     const api = convert(
       [
         node(1, 'PrimitiveNode', { widgets_values: ['hello', 'fixed'] }),
         node(2, 'Reroute', {}, [{ name: '', type: '*', link: 1 }]),
-        node(3, 'Show', { widgets_values: ['typed', false] }, [
-          { name: 'caption', type: 'STRING', link: 2 },
-        ]),
+        caption(3, 1),
+        caption(4, 2),
       ],
       { 1: [1, 0], 2: [2, 0] },
     );
-    expect(api['3']?.inputs['caption']).toBe('hello');
+    expect(api['3']?.inputs).toEqual({ caption: 'hello', isLoud: false });
+    expect(api['4']?.inputs).toEqual({ caption: 'typed', isLoud: false });
   });
 
   test('notes vanish', () => {
@@ -172,9 +179,22 @@ describe('muted and bypassed nodes', () => {
   });
 });
 
-test('titles are kept, and node ids may be text', () => {
-  const api = convert([node('p1', 'Paint', { title: 'My Paper' })], {});
+test('titles are those of the file, or of the definition; node ids may be text', () => {
+  const api = convert([node('p1', 'Paint', { title: 'My Paper' }), node(2, 'Paint')], {});
   expect(api['p1']).toMatchObject({ class_type: 'Paint', _meta: { title: 'My Paper' } });
+  expect(api['2']).toMatchObject({ class_type: 'Paint', _meta: { title: 'Paint' } });
+});
+
+test('a list is wrapped, as it would read as a link', () => {
+  const api = convert([node(1, 'Mix', { widgets_values: [['a', 'b']] })], {});
+  expect(api['1']?.inputs).toEqual({ name: { __value__: ['a', 'b'] } });
+});
+
+test('a node that is not installed is named beside the result, which has no type for it', () => {
+  const json = { nodes: [node(1, 'Piant', { widgets_values: [1, 2] })], links: [] };
+  const { api, missing } = convertUiWorkflow(json, types, 'ui.json');
+  expect(api).toEqual({ 1: { inputs: { UNKNOWN: 1, UNKNOWN_1: 2 }, _meta: {} } });
+  expect([...missing]).toEqual([['1', 'Piant']]);
 });
 
 test('an unknown node is left for validation to name', () => {
@@ -189,14 +209,12 @@ describe('what cannot be converted is reported with its node', () => {
   const subgraph = '2f1c9a7e-5b0f-4c0e-9a54-2f4f7c3f9d21';
   test.each<[string, object, object]>([
     [
-      'a subgraph',
-      { nodes: [node(5, subgraph)], definitions: { subgraphs: [{ id: subgraph }] } },
-      { node: '5', message: expect.stringContaining('unpack it') },
-    ],
-    [
-      'a group node',
-      { nodes: [node(5, 'workflow>Old Group')] },
-      { node: '5', message: expect.stringContaining('unpack it') },
+      'a subgraph that contains itself',
+      {
+        nodes: [node(5, subgraph)],
+        definitions: { subgraphs: [{ id: subgraph, nodes: [node(6, subgraph)] }] },
+      },
+      { node: '5:6', message: 'the subgraph contains itself' },
     ],
     [
       'a link that is not in the file',
@@ -223,7 +241,7 @@ describe('what cannot be converted is reported with its node', () => {
       { node: '5', field: 'image', message: 'its link runs in a circle through node 1' },
     ],
   ])('%s', (_, json, issue) => {
-    const convertIt = () => convertUiWorkflow(json, registry, 'ui.json');
+    const convertIt = () => convertUiWorkflow(json, types, 'ui.json');
     expect(convertIt).toThrow(
       expect.objectContaining({
         code: 'WORKFLOW_INVALID',
@@ -237,11 +255,11 @@ describe('what cannot be converted is reported with its node', () => {
       nodes: [node(5, subgraph, { mode: 2 })],
       definitions: { subgraphs: [{ id: subgraph }] },
     };
-    expect(convertUiWorkflow(json, registry, 'ui.json')).toEqual({});
+    expect(convertUiWorkflow(json, types, 'ui.json').api).toEqual({});
   });
 
   test('a damaged file', () => {
     const json = { nodes: [{ id: 1 }], links: [['x']] };
-    expect(() => convertUiWorkflow(json, registry, 'ui.json')).toThrow(/ui.json is a damaged/);
+    expect(() => convertUiWorkflow(json, types, 'ui.json')).toThrow(/ui.json is a damaged/);
   });
 });

@@ -1,0 +1,115 @@
+/** Single nodes run for somebody else's graph: the host's side of the bridge, with the real nodes. */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { describe, expect, test } from 'vitest';
+import type {
+  MetricsReport,
+  NodeEvents,
+  PreviewPicture,
+  ProgressReport,
+} from '../../src/bridge/protocol/node-host.ts';
+import { nodeHost } from '../../src/host/node-host.ts';
+import { allNodes } from '../../src/nodes/all-nodes.ts';
+import { makeRoots } from '../nodes/support.ts';
+
+/** Keeps what a node tells. */
+function recorder() {
+  const progress: ProgressReport[] = [];
+  const metrics: MetricsReport[] = [];
+  const previews: PreviewPicture[] = [];
+  const texts: string[] = [];
+  const events: NodeEvents = {
+    progress: (report) => progress.push(report),
+    metrics: (report) => metrics.push(report),
+    preview: (picture) => previews.push(picture),
+    text: (text) => texts.push(text),
+  };
+  return { events, progress, metrics, previews, texts };
+}
+
+const points = {
+  type: 'FLOW_DATASET',
+  kind: 'points',
+  set: '8g',
+};
+
+async function pointsHandle(host: ReturnType<typeof nodeHost>) {
+  const { outputs } = await host.execute(
+    { node: 'FlowstepDataset', inputs: { source: '8g' }, signal: new AbortController().signal },
+    recorder().events,
+  );
+  return outputs['dataset'];
+}
+
+const tiny = { batch: 4, warmup: 0, sample_every: 1, run_name: 'points' };
+
+describe('a node', () => {
+  test('gives its outputs, and what it tells becomes events', async () => {
+    const host = nodeHost(allNodes(), await makeRoots());
+    const dataset = await pointsHandle(host);
+    expect(dataset).toMatchObject(points);
+    const told = recorder();
+    const outcome = await host.execute(
+      {
+        node: 'FlowstepTrainTeacher',
+        inputs: { dataset, steps: 2, ...tiny },
+        signal: new AbortController().signal,
+      },
+      told.events,
+    );
+    expect(outcome.outputs['model']).toMatchObject({ type: 'FLOW_MODEL', root: 'output' });
+    expect(told.progress.map((report) => [report.step, report.steps])).toEqual([
+      [1, 2],
+      [2, 2],
+    ]);
+    expect(Object.keys(told.metrics[0]!.metrics)).toContain('loss/teacher');
+    const picture = told.previews.at(-1)!;
+    expect(picture).toMatchObject({ step: 2, mime: 'image/png' });
+    const { format, width, height } = await sharp(picture.bytes).metadata();
+    expect([format, width, height]).toEqual(['png', picture.width, picture.height]);
+  });
+
+  test('that is cancelled keeps what it trained and says INTERRUPTED', async () => {
+    const roots = await makeRoots();
+    const host = nodeHost(allNodes(), roots);
+    const abort = new AbortController();
+    const { events } = recorder();
+    const run = host.execute(
+      {
+        node: 'FlowstepTrainTeacher',
+        inputs: { dataset: await pointsHandle(host), steps: 1_000_000, ...tiny, sample_every: 0 },
+        signal: abort.signal,
+      },
+      { ...events, progress: () => abort.abort() },
+    );
+    await expect(run).rejects.toMatchObject({ code: 'INTERRUPTED' });
+    const files = await readdir(join(roots.output, 'runs', 'points'));
+    expect(files.some((name) => name.startsWith('checkpoint-'))).toBe(true);
+  });
+
+  test('that does not exist is named, with the one that was meant', async () => {
+    const host = nodeHost(allNodes(), await makeRoots());
+    const { signal } = new AbortController();
+    await expect(
+      host.execute({ node: 'FlowstepDatset', inputs: {}, signal }, recorder().events),
+    ).rejects.toMatchObject({
+      code: 'UNKNOWN_NODE',
+      message: expect.stringContaining('did you mean FlowstepDataset'),
+    });
+  });
+
+  test('with wrong inputs tells all of them, and its own name', async () => {
+    const host = nodeHost(allNodes(), await makeRoots());
+    const { signal } = new AbortController();
+    await expect(
+      host.execute(
+        { node: 'SaveImage', inputs: { images: 5, filename_prefix: '' }, signal },
+        recorder().events,
+      ),
+    ).rejects.toMatchObject({
+      code: 'WORKFLOW_INVALID',
+      details: { node: 'SaveImage', issues: [{ field: 'images' }, { field: 'filename_prefix' }] },
+    });
+  });
+});
