@@ -1,5 +1,6 @@
 /** @file Inputs and attributes on which every operator is tried: a row per operator, as in the table of operators. */
 import type { AttributesOf, OperatorName } from '../../src/trainer/graph/operators.ts';
+import { plainWindow } from '../../src/trainer/graph/windows.ts';
 import { type Shape, sizeOf } from '../../src/trainer/tensor.ts';
 
 export interface InputSpec {
@@ -324,4 +325,54 @@ export const OPERATOR_CASES: { readonly [K in OperatorName]: readonly OperatorCa
     inputs: [reals([3, 4], -3, 3)],
     attributes: { alpha },
   })),
+  Conv: [
+    // As in most networks, first, as the first two are differentiated twice.
+    convolutionCase([2, 3, 4, 5], [2, 3, 3, 3], { pads: [1, 1, 1, 1], bias: true }),
+    convolutionCase([2, 2, 5, 6], [4, 2, 3, 2], { strides: [2, 3], pads: [1, 0, 2, 1] }),
+    convolutionCase([2, 2, 3, 3], [3, 2, 1, 1], {}),
+    convolutionCase([1, 4, 5, 4], [6, 2, 3, 3], { group: 2, pads: [0, 1, 2, 1], bias: true }),
+    convolutionCase([2, 3, 6, 6], [3, 1, 2, 2], { group: 3, strides: [2, 2] }),
+    convolutionCase([1, 2, 6, 5], [2, 2, 3, 2], { dilations: [2, 3], pads: [1, 0, 3, 2] }),
+    convolutionCase([2, 2, 7], [3, 2, 4], { pads: [2, 1], bias: true }),
+    convolutionCase([2, 2, 7], [2, 2, 3], { strides: [2], dilations: [2], pads: [3, 2] }),
+    // Padding that a whole kernel fits in.
+    convolutionCase([1, 2, 3, 3], [2, 2, 2, 2], { pads: [2, 0, 3, 1] }),
+    convolutionCase([1, 1, 3, 4, 3], [2, 1, 2, 2, 3], { pads: [0, 1, 1, 1, 0, 1] }),
+  ],
+  ConvTranspose: [
+    transposedCase([2, 3, 3, 2], [3, 2, 3, 3], { pads: [1, 1, 1, 1], bias: true }),
+    transposedCase([1, 2, 3, 2], [2, 3, 3, 2], {
+      strides: [2, 3],
+      pads: [1, 0, 0, 1],
+      output_padding: [1, 2],
+    }),
+    transposedCase([2, 4, 2, 3], [4, 1, 4, 4], { group: 4, strides: [2, 2], pads: [1, 1, 1, 1] }),
+    transposedCase([1, 4, 3, 3], [4, 3, 2, 3], { group: 2, dilations: [2, 1], bias: true }),
+    transposedCase([2, 2, 4], [2, 3, 3], { strides: [2], pads: [1, 1], output_padding: [1] }),
+  ],
 };
+
+type ConvolutionOptions = Partial<AttributesOf<'ConvTranspose'>> & { readonly bias?: boolean };
+
+function convolutionCase(
+  x: Shape,
+  weight: Shape,
+  { bias, ...window }: ConvolutionOptions,
+): OperatorCase<'Conv'> {
+  const inputs = [reals(x), reals(weight), ...(bias ? [reals([weight[0]!])] : [])];
+  return { inputs, attributes: { ...plainWindow(x.length - 2), ...window } };
+}
+
+function transposedCase(
+  x: Shape,
+  weight: Shape,
+  { bias, ...window }: ConvolutionOptions,
+): OperatorCase<'ConvTranspose'> {
+  const rank = x.length - 2;
+  const filters = weight[1]! * (window.group ?? 1);
+  const output_padding = new Array<number>(rank).fill(0);
+  return {
+    inputs: [reals(x), reals(weight), ...(bias ? [reals([filters])] : [])],
+    attributes: { ...plainWindow(rank), output_padding, ...window },
+  };
+}

@@ -99,17 +99,27 @@ export class SafetensorsFile implements AsyncDisposable {
 
   /** Reads one tensor; throws FILE_FORMAT when it is absent or of a type that `Tensor` does not have. */
   async read(name: string): Promise<Tensor> {
+    return this.#decode(name, this.#entry(name));
+  }
+
+  /** Reads rows [from, to) along a tensor's first axis; throws as `read`, and VALUE_OUT_OF_RANGE. */
+  async readRows(name: string, from: number, to: number): Promise<Tensor> {
     const entry = this.#entry(name);
-    const dtype = DTYPES.get(entry.dtype);
-    if (dtype === undefined) {
+    const [rows = 0, ...rest] = entry.shape;
+    if (!(from >= 0 && from <= to && to <= rows)) {
       throw new FlowstepError(
-        'FILE_FORMAT',
-        `${this.path}: tensor "${name}" has the unsupported type ${entry.dtype}`,
-        { file: this.path, hint: `Supported types: ${[...DTYPES.keys()].join(', ')}.` },
+        'VALUE_OUT_OF_RANGE',
+        `${this.path}: "${name}" has no rows ${from} to ${to} but ${rows} in all`,
+        { file: this.path },
       );
     }
-    const data = new ARRAYS[dtype](await this.#bytes(entry));
-    return { dtype, shape: entry.shape, data };
+    const rowBytes = rows === 0 ? 0 : (entry.end - entry.begin) / rows;
+    return this.#decode(name, {
+      ...entry,
+      shape: [to - from, ...rest],
+      begin: entry.begin + from * rowBytes,
+      end: entry.begin + to * rowBytes,
+    });
   }
 
   /** Reads one tensor of any type as its bytes; throws FILE_FORMAT when it is absent. */
@@ -125,6 +135,19 @@ export class SafetensorsFile implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #decode(name: string, entry: TensorEntry): Promise<Tensor> {
+    const dtype = DTYPES.get(entry.dtype);
+    if (dtype === undefined) {
+      throw new FlowstepError(
+        'FILE_FORMAT',
+        `${this.path}: tensor "${name}" has the unsupported type ${entry.dtype}`,
+        { file: this.path, hint: `Supported types: ${[...DTYPES.keys()].join(', ')}.` },
+      );
+    }
+    const data = new ARRAYS[dtype](await this.#bytes(entry));
+    return { dtype, shape: entry.shape, data };
   }
 
   #entry(name: string): TensorEntry {

@@ -3,8 +3,14 @@
  * Models") as velocity fields of the linear path: noise of level sigma there is time t = sigma / (1 + sigma) here.
  */
 import type { Value } from '../graph/graph.ts';
-import { add, div, log, mul, reciprocal, sqrt, square, sub } from '../graph/ops.ts';
+import { add, div, log, max, min, mul, reciprocal, sqrt, square, sub } from '../graph/ops.ts';
 import { perSample } from './path.ts';
+
+/** EDM's networks know noise levels from 0.002 to 80, which are these times. */
+export const EDM_TIMES = { min: 0.002, max: 80 / 81 } as const;
+
+/** Times as an EDM network can take them: what lies outside is moved to the border. */
+export const clampedToEdm = (t: Value): Value => max(min(t, EDM_TIMES.max), EDM_TIMES.min);
 
 /** A network F(x, c_noise) without preconditioning: x [B, ...sample], c_noise [B]. */
 export type RawNetwork = (x: Value, noise: Value) => Value;

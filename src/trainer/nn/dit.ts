@@ -3,9 +3,18 @@
  * blocks, learned positions. Tokens are kept as a matrix [B * N, W], so each linear layer is one product.
  */
 import type { Value } from '../graph/graph.ts';
-import { add, gather, gelu, mul, reshape, silu, split, transpose } from '../graph/ops.ts';
+import { add, gather, gelu, mul, reshape, silu, transpose } from '../graph/ops.ts';
 import type { DitConfig } from './config.ts';
-import { affine, attention, fanIn, linear, modulate, ZEROS } from './layers.ts';
+import {
+  affine,
+  attention,
+  fanIn,
+  linear,
+  modulate,
+  modulations,
+  queriesKeysValues,
+  ZEROS,
+} from './layers.ts';
 import type { Scope } from './parameters.ts';
 import { sinusoidalEmbedding } from './time-embedding.ts';
 
@@ -22,12 +31,7 @@ export function dit(scope: Scope, config: DitConfig, x: Value, t: Value, labels?
   const area = channels * patch * patch;
 
   const condition = silu(conditioning(scope, config, t, labels)); // [B, W]
-  const modulation = (name: string, parts: number) =>
-    split(
-      reshape(linear(scope, name, condition, parts * width, ZEROS), [batch, 1, parts * width]),
-      2,
-      new Array<number>(parts).fill(width),
-    );
+  const modulation = (name: string, parts: number) => modulations(scope, name, condition, parts);
   const byPicture = (h: Value) => reshape(h, [batch, tokens, width]);
   const byToken = (h: Value) => reshape(h, [rows, width]);
 
@@ -68,20 +72,6 @@ export function dit(scope: Scope, config: DitConfig, x: Value, t: Value, labels?
 }
 
 type Six = [Value, Value, Value, Value, Value, Value];
-
-/** One weight [3 W, W] for all three, as three products: splitting the weight is cheaper than splitting the result. */
-function queriesKeysValues(scope: Scope, name: string, x: Value): [Value, Value, Value] {
-  const width = x.shape[1]!;
-  const thirds = [width, width, width];
-  const weights = split(
-    scope.parameter(`${name}.weight`, [3 * width, width], fanIn(width)),
-    0,
-    thirds,
-  );
-  const biases = split(scope.parameter(`${name}.bias`, [3 * width], fanIn(width)), 0, thirds);
-  const part = (i: number) => affine(x, weights[i]!, biases[i]!);
-  return [part(0), part(1), part(2)];
-}
 
 function conditioning(scope: Scope, config: DitConfig, t: Value, labels?: Value): Value {
   const { width, classes } = config;

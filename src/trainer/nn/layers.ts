@@ -9,9 +9,10 @@ import {
   mul,
   reshape,
   softmax,
+  split,
   transpose,
 } from '../graph/ops.ts';
-import type { Init, Scope } from './parameters.ts';
+import type { Adapter, Init, Scope } from './parameters.ts';
 
 /** PyTorch's default for linear layers: uniform with bound 1/sqrt(in). */
 export const fanIn = (inputs: number): Init => ({ kind: 'uniform', bound: 1 / Math.sqrt(inputs) });
@@ -23,7 +24,48 @@ export function linear(scope: Scope, name: string, x: Value, out: number, init?:
   const inputs = x.shape[1]!;
   const weight = scope.parameter(`${name}.weight`, [out, inputs], init ?? fanIn(inputs));
   const bias = scope.parameter(`${name}.bias`, [out], init ?? fanIn(inputs));
-  return affine(x, weight, bias);
+  const y = affine(x, weight, bias);
+  const adapter = scope.adapter?.(name, inputs, out);
+  return adapter ? add(y, product(inner(adapter, x), adapter.up)) : y;
+}
+
+/**
+ * Queries, keys and values of x [rows, W] by one weight `name.weight` [3 W, W], as three products:
+ * splitting the weight is cheaper than splitting the result.
+ */
+export function queriesKeysValues(scope: Scope, name: string, x: Value): [Value, Value, Value] {
+  const width = x.shape[1]!;
+  const thirds = [width, width, width];
+  const init = fanIn(width);
+  const weights = split(scope.parameter(`${name}.weight`, [3 * width, width], init), 0, thirds);
+  const biases = split(scope.parameter(`${name}.bias`, [3 * width], init), 0, thirds);
+  const adapter = scope.adapter?.(name, width, 3 * width);
+  const low = adapter && inner(adapter, x);
+  const ups = adapter && split(adapter.up, 0, thirds);
+  const part = (i: number) => {
+    const y = affine(x, weights[i]!, biases[i]!);
+    return low && ups ? add(y, product(low, ups[i]!)) : y;
+  };
+  return [part(0), part(1), part(2)];
+}
+
+/** x W^T for a matrix x [rows, in]. */
+const product = (x: Value, weight: Value): Value => gemm(x, weight, undefined, { transB: true });
+
+/** scale x down^T, [rows, rank]. */
+const inner = ({ down, scale }: Adapter, x: Value): Value => mul(product(x, down), scale);
+
+/** `parts` vectors [B, 1, W] for adaLN, by a linear layer from the condition [B, W] that starts at zero. */
+export function modulations(
+  scope: Scope,
+  name: string,
+  condition: Value,
+  parts: number,
+): readonly Value[] {
+  const [batch, width] = condition.shape as [number, number];
+  const all = linear(scope, name, condition, parts * width, ZEROS);
+  const widths = new Array<number>(parts).fill(width);
+  return split(reshape(all, [batch, 1, parts * width]), 2, widths);
 }
 
 /**
@@ -55,12 +97,12 @@ export function modulate(h: Value, shift: Value, scale: Value): Value {
   return add(mul(normalise(h), add(scale, 1)), shift);
 }
 
-/** Scaled dot-product attention of q, k, v, each [B * N, W] with W split into heads; the result is [B * N, W]. */
+/** Scaled dot-product attention of q [B * N, W] on k, v [B * M, W], with W split into heads; the result is [B * N, W]. */
 export function attention(q: Value, k: Value, v: Value, batch: number, heads: number): Value {
   const [rows, width] = q.shape as [number, number];
-  const tokens = rows / batch;
   const depth = width / heads;
-  const toHeads = (x: Value) => transpose(reshape(x, [batch, tokens, heads, depth]), [0, 2, 1, 3]);
+  const toHeads = (x: Value) =>
+    transpose(reshape(x, [batch, x.shape[0]! / batch, heads, depth]), [0, 2, 1, 3]);
   const alpha = 1 / Math.sqrt(depth);
   const weights = softmax(batchedMatMul(toHeads(q), toHeads(k), { transB: true, alpha }));
   const mixed = batchedMatMul(weights, toHeads(v)); // [B, H, N, W/H]

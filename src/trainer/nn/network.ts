@@ -1,37 +1,65 @@
 /** @file A network by its configuration. */
 import { bug } from '../../errors.ts';
 import { Graph, type Value } from '../graph/graph.ts';
-import { classCount, type NetworkConfig, sampleShape } from './config.ts';
+import { classCount, MMDIT_HEAD_WIDTH, type NetworkConfig, sampleShape } from './config.ts';
 import { dit } from './dit.ts';
 import { mlp } from './mlp.ts';
+import { mmdit } from './mmdit.ts';
 import { type ParameterList, ParameterScope, type Scope } from './parameters.ts';
+import { songUNetPlan } from './song-unet-plan.ts';
+import { songUNetVelocity } from './song-unet-velocity.ts';
 
-/** The velocity v(x, t, label) of a network: x [B, ...sample], t [B], labels int64 [B] -> like x. */
+/** What a velocity depends on besides x and t: labels int64 [B], text as context [B, L, W] and pooled [B, P]. */
+export interface Condition {
+  readonly labels?: Value | undefined;
+  readonly context?: Value | undefined;
+  readonly pooled?: Value | undefined;
+}
+
+/** The velocity v(x, t, condition) of a network: x [B, ...sample], t [B] -> like x. A value as condition is its labels. */
 export function velocity(
   scope: Scope,
   config: NetworkConfig,
   x: Value,
   t: Value,
-  labels?: Value,
+  condition?: Value | Condition,
 ): Value {
+  const { labels, context, pooled }: Condition =
+    condition && 'node' in condition ? { labels: condition } : (condition ?? {});
   if (classCount(config) > 0 && !labels) throw bug('a network with classes needs labels');
   switch (config.kind) {
     case 'mlp':
       return mlp(scope, config, x, t);
     case 'dit':
       return dit(scope, config, x, t, labels);
+    case 'song-unet':
+      return songUNetVelocity(scope, config, x, t, labels);
+    case 'mmdit':
+      if (!context || !pooled) throw bug('a network with text needs context and pooled');
+      return mmdit(scope, config, x, t, { context, pooled });
   }
 }
 
 /** The parameters of a network in the order of its flat vector. */
 export function parameterList(config: NetworkConfig): ParameterList {
-  const graph = new Graph();
-  const scope = new ParameterScope(graph, 'network');
+  const scope = new ParameterScope(new Graph(), 'network');
+  declareParameters(scope, config);
+  return scope.list();
+}
+
+/** Builds the network once, on one sample, for what it asks of the scope. */
+export function declareParameters(scope: Scope, config: NetworkConfig): void {
+  const { graph } = scope;
   const x = graph.input('x', [1, ...sampleShape(config)]);
   const t = graph.input('t', [1]);
-  const labels = classCount(config) > 0 ? graph.input('labels', [1], 'int64') : undefined;
-  velocity(scope, config, x, t, labels);
-  return scope.list();
+  if (config.kind === 'mmdit') {
+    const context = graph.input('context', [1, 1, config.contextWidth]);
+    const pooled = graph.input('pooled', [1, config.pooledWidth]);
+    velocity(scope, config, x, t, { context, pooled });
+  } else {
+    const labels = classCount(config) > 0 ? graph.input('labels', [1], 'int64') : undefined;
+    velocity(scope, config, x, t, { labels });
+  }
 }
 
 /** Elements of the widest activation of a batch that is worked off at once: 4 MiB, which stays in cache. */
@@ -49,5 +77,17 @@ function activationsPerSample(config: NetworkConfig): number {
       return Math.max(config.width, config.dim);
     case 'dit':
       return (config.size / config.patch) ** 2 * 4 * config.width;
+    case 'song-unet': {
+      const { encoder, decoder } = songUNetPlan(config);
+      const widths = [...encoder, ...decoder].flatMap(({ size, blocks }) =>
+        blocks.map(({ inputs, outputs }) => size ** 2 * Math.max(inputs, outputs)),
+      );
+      return Math.max(...widths);
+    }
+    case 'mmdit': {
+      const patches =
+        Math.ceil(config.height / config.patch) * Math.ceil(config.width / config.patch);
+      return patches * 4 * MMDIT_HEAD_WIDTH * config.depth;
+    }
   }
 }

@@ -5,11 +5,13 @@ import { STREAMS } from '../random/streams.ts';
 import type { Program } from '../runtime/program.ts';
 import { type DType, type Shape, sizeOf, type Tensor } from '../tensor.ts';
 
-/** How a parameter starts: uniform in [-bound, bound], normal, or zero. */
+/** How a parameter starts: uniform in [-bound, bound], normal, zero or one; `fixed` is a table that stays as it is. */
 export type Init =
   | { readonly kind: 'uniform'; readonly bound: number }
   | { readonly kind: 'normal'; readonly std: number }
-  | { readonly kind: 'zeros' };
+  | { readonly kind: 'zeros' }
+  | { readonly kind: 'ones' }
+  | { readonly kind: 'fixed'; readonly values: () => Float32Array };
 
 export interface ParameterSpec {
   readonly name: string;
@@ -27,10 +29,19 @@ export interface ParameterList {
   readonly size: number;
 }
 
+/** What a linear layer gains: scale (x down^T) up^T, with down [rank, in] and up [out, rank]. */
+export interface Adapter {
+  readonly down: Value;
+  readonly up: Value;
+  readonly scale: number;
+}
+
 /** Where a network gets its parameters from. */
 export interface Scope {
   readonly graph: Graph;
   parameter(name: string, shape: Shape, init: Init): Value;
+  /** The adapter of the linear layer `name`, where there is one. */
+  adapter?(name: string, inputs: number, outputs: number): Adapter | undefined;
 }
 
 /** Declares parameters as inputs `prefix/name` of the graph and remembers what was asked for. */
@@ -81,6 +92,12 @@ export function initialise(list: ParameterList, seed: number): Float32Array {
         for (let i = 0; i < size; i++) part[i]! *= init.std;
         break;
       case 'zeros':
+        break;
+      case 'ones':
+        part.fill(1);
+        break;
+      case 'fixed':
+        part.set(init.values());
         break;
     }
   }

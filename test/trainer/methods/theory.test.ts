@@ -10,7 +10,7 @@ import { Graph, type Value } from '../../../src/trainer/graph/graph.ts';
 import { interpret } from '../../../src/trainer/graph/interpreter.ts';
 import { add, div, mul, reduceMean, reshape, square, sub } from '../../../src/trainer/graph/ops.ts';
 import { fgmLoss, lambdaOfSidAlpha, oneStepStudent } from '../../../src/trainer/methods/fgm.ts';
-import { NetworkConfigSchema } from '../../../src/trainer/nn/config.ts';
+import { NetworkConfigSchema, sampleShape } from '../../../src/trainer/nn/config.ts';
 import { parameterList, velocity } from '../../../src/trainer/nn/network.ts';
 import { initialise, ParameterScope, views } from '../../../src/trainer/nn/parameters.ts';
 import { fillNormal } from '../../../src/trainer/random/philox.ts';
@@ -244,12 +244,7 @@ describe('with u = v the gradient of the generator is exactly 0', () => {
       const graph = new Graph();
       const list = parameterList(network);
       const count = 5;
-      const shape = [
-        count,
-        ...(network.kind === 'mlp'
-          ? [network.dim]
-          : [network.channels, network.size, network.size]),
-      ];
+      const shape = [count, ...sampleShape(network)];
       const t = graph.input('t', [count]);
       const field = (prefix: string) => (x: Value) =>
         velocity(new ParameterScope(graph, prefix), network, x, t);
