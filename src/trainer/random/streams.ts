@@ -28,4 +28,6 @@ export const STREAMS = {
   realTime: 17,
   /** Which pictures of a batch are mirrored. */
   dataFlip: 18,
+  /** Which samples a metric compares. */
+  metrics: 19,
 } as const;
