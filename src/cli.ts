@@ -1,10 +1,12 @@
 /** @file The command line: builds the program, runs it, turns errors into messages and exit codes. */
 import { Command, CommanderError } from 'commander';
 import { addBenchCommand } from './cli/bench.ts';
+import { addConvertCommand } from './cli/convert.ts';
 import { addDistillCommand } from './cli/distill.ts';
 import { addDoctorCommand } from './cli/doctor.ts';
 import { addInspectCommand } from './cli/inspect.ts';
 import { examples, type Io } from './cli/io.ts';
+import { addMetricsCommand } from './cli/metrics.ts';
 import { addNodesCommand } from './cli/nodes.ts';
 import {
   CommandFailed,
@@ -17,6 +19,7 @@ import {
 import { addResumeCommand } from './cli/resume.ts';
 import { addRunCommand } from './cli/run.ts';
 import { addSampleCommand } from './cli/sample.ts';
+import { addServeCommand } from './cli/serve.ts';
 import { addTrainCommand } from './cli/train.ts';
 import { addVerifyCommand } from './cli/verify.ts';
 import { asFlowstepError } from './errors.ts';
@@ -64,8 +67,11 @@ export function buildProgram(io: Io): Command {
   addResumeCommand(program, io);
   addInspectCommand(program, io);
   addVerifyCommand(program, io);
+  addMetricsCommand(program, io);
   addNodesCommand(program, io);
+  addConvertCommand(program, io);
   addBenchCommand(program, io);
   addDoctorCommand(program, io);
+  addServeCommand(program, io);
   return program;
 }

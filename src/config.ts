@@ -1,6 +1,6 @@
 /** @file Where Flowstep reads and writes: from the environment, overridden by the command line. */
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { delimiter, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { FlowstepError } from './errors.ts';
@@ -8,9 +8,16 @@ import type { Roots } from './nodes/node-context.ts';
 
 const FolderSchema = z.string().min(1).optional();
 
+/** Several folders, as in PATH. */
+const FoldersSchema = z
+  .string()
+  .transform((text) => text.split(delimiter).filter(Boolean))
+  .refine((folders) => folders.length > 0)
+  .optional();
+
 /** The environment variables that Flowstep reads. */
 const EnvironmentSchema = z.object({
-  FLOWSTEP_MODELS: FolderSchema,
+  FLOWSTEP_MODELS: FoldersSchema,
   FLOWSTEP_OUTPUT: FolderSchema,
   FLOWSTEP_DATA: FolderSchema,
 });
@@ -33,8 +40,10 @@ export function readRoots(
     });
   }
   const env = parsed.data;
+  const [models = defaultModels(), ...more] = env.FLOWSTEP_MODELS ?? [];
   return {
-    models: resolve(env.FLOWSTEP_MODELS ?? defaultModels()),
+    models: resolve(models),
+    ...(more.length > 0 && { moreModels: more.map((folder) => resolve(folder)) }),
     output: resolve(overrides.output ?? env.FLOWSTEP_OUTPUT ?? 'output'),
     data: resolve(env.FLOWSTEP_DATA ?? 'data'),
   };

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Roots } from '../nodes/node-context.ts';
+import { foldersOf } from '../nodes/root-files.ts';
 import type { Check } from './doctor.ts';
 
 /** A run keeps several checkpoints, each three to four times its model. */
@@ -18,7 +19,11 @@ interface Options {
 /** The three folders, and the disk of the output folder. */
 export async function checkFolders({ roots, environment }: Options): Promise<Check[]> {
   return [
-    await checkReadable('models', roots.models, 'FLOWSTEP_MODELS', environment),
+    ...(await Promise.all(
+      foldersOf(roots, 'models').map((folder) =>
+        checkReadable('models', folder, 'FLOWSTEP_MODELS', environment),
+      ),
+    )),
     await checkWritable(roots.output),
     await checkReadable('data', roots.data, 'FLOWSTEP_DATA', environment),
     await checkDisk(roots.output),

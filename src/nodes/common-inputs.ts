@@ -21,8 +21,8 @@ export const runInputs = {
   // A folder name, not a path: a workflow must not write where it likes.
   run_name: z
     .string()
-    .regex(/^(?:\w[\w. -]{0,99})?$/, {
-      error: 'must be a plain name: letters, digits, space, dot, dash, underscore; at most 100',
+    .regex(/^(?:(?!\.{1,2}$)[A-Za-z0-9._-]{1,64})?$/, {
+      error: 'must be a plain name: letters, digits, dot, dash, underscore; at most 64',
     })
     .default('')
     .meta({

@@ -5,7 +5,7 @@ import { defineNode } from './define-node.ts';
 import { openModel } from './flow-models.ts';
 import { FlowModelSchema } from './handles.ts';
 import type { NodeContext } from './node-context.ts';
-import { type FileRef, nameFile } from './root-files.ts';
+import { type FileRef, foldersOf, nameFile } from './root-files.ts';
 
 export const loadModelNode = defineNode({
   id: 'FlowstepLoadModel',
@@ -60,11 +60,11 @@ async function findModel(wanted: WantedModel, context: NodeContext): Promise<Fil
       if (!(error instanceof FlowstepError) || error.code !== 'FILE_NOT_FOUND') throw error;
     }
   }
-  const { models, output } = context.roots;
+  const folders = [...foldersOf(context.roots, 'models'), context.roots.output];
   const hash = wanted.sha256 && ` (sha256 ${wanted.sha256})`;
   throw new FlowstepError('FILE_NOT_FOUND', `there is no model file ${wanted.file}${hash}`, {
     field: 'file',
-    hint: [`It was looked for in ${models} and in ${output}.`, howToMake(wanted)]
+    hint: [`It was looked for in ${folders.join(' and in ')}.`, howToMake(wanted)]
       .filter(Boolean)
       .join(' '),
   });

@@ -6,13 +6,15 @@ import type { StepEvent } from '../trainer/run/events.ts';
 export interface Roots {
   /** Model files that the user brought. Read only. */
   readonly models: string;
+  /** Folders where a model is looked for when `models` does not have it, in order. Read only. */
+  readonly moreModels?: readonly string[];
   /** Everything that nodes write, trained models included. */
   readonly output: string;
   /** Data sets. Read only. */
   readonly data: string;
 }
 
-export type RootName = keyof Roots;
+export type RootName = Exclude<keyof Roots, 'moreModels'>;
 
 /** The workflow that runs, in ComfyUI's two JSON forms, as pictures carry it. */
 export interface RunningWorkflow {
@@ -20,6 +22,15 @@ export interface RunningWorkflow {
   readonly prompt: unknown;
   /** The front end's form as it was saved, where there is one. */
   readonly workflow?: unknown;
+}
+
+/** A picture of what is being made. */
+export interface StepPicture {
+  readonly step: number;
+  readonly png: Uint8Array;
+  /** Pixels. */
+  readonly width: number;
+  readonly height: number;
 }
 
 export interface NodeContext {
@@ -30,6 +41,8 @@ export interface NodeContext {
   onProgress(event: StepEvent): void;
   /** Tells the user something that stops nothing: pictures that were skipped, a run that goes on. */
   onNotice?(message: string): void;
+  /** Shows samples while a run goes on. */
+  onPreview?(picture: StepPicture): void;
 }
 
 /** Cancelling is no failure, but nothing after it may run. */

@@ -43,27 +43,40 @@ export async function openFile(roots: Roots, ref: FileRef): Promise<string> {
  * workflow from somebody else must not read the rest of the disk.
  */
 export async function resolveInside(roots: Roots, root: RootName, path: string): Promise<string> {
-  const folder = roots[root];
+  for (const folder of foldersOf(roots, root)) {
+    const file = await existingFile(folder, root, path);
+    if (file !== undefined) return file;
+  }
+  const wanted = resolve(roots[root], path);
+  throw new FlowstepError('FILE_NOT_FOUND', `there is no file ${wanted}`, {
+    file: wanted,
+    hint: `Paths are relative to the ${root} folder, ${foldersOf(roots, root).join(' or ')}.`,
+  });
+}
+
+/** The folders that a root stands for, absolute, in the order in which a file is looked for. */
+export function foldersOf(roots: Roots, root: RootName): string[] {
+  const more = root === 'models' ? (roots.moreModels ?? []) : [];
+  return [roots[root], ...more].map((folder) => resolve(folder));
+}
+
+/** The file with links followed; undefined when there is none. Throws when it is outside of the folder. */
+async function existingFile(
+  folder: string,
+  root: RootName,
+  path: string,
+): Promise<string | undefined> {
   const wanted = resolve(folder, path);
-  if (
-    path === '' ||
-    path.includes('\0') ||
-    isAbsolute(path) ||
-    !isInside(resolve(folder), wanted)
-  ) {
+  if (path === '' || path.includes('\0') || isAbsolute(path) || !isInside(folder, wanted)) {
     throw outside(root, path);
   }
   try {
     const file = await realpath(wanted);
     if (!isInside(await realpath(folder), file)) throw outside(root, path);
     return file;
-  } catch (cause) {
-    if (cause instanceof FlowstepError) throw cause;
-    throw new FlowstepError('FILE_NOT_FOUND', `there is no file ${wanted}`, {
-      file: wanted,
-      hint: `Paths are relative to the ${root} folder, ${resolve(folder)}.`,
-      cause,
-    });
+  } catch (error) {
+    if (error instanceof FlowstepError) throw error;
+    return undefined;
   }
 }
 

@@ -1,7 +1,8 @@
 /** @file A training run of a node: its folder below runs/, sample pictures, progress, and the models it leaves. */
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, realpath } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { FlowstepError } from '../errors.ts';
+import { atomicWrite } from '../trainer/files/atomic-write.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { saveModel } from '../trainer/run/model-file.ts';
 import type { Outcome } from '../trainer/run/outcome.ts';
@@ -14,8 +15,8 @@ import type { RunInputs } from './common-inputs.ts';
 import { lookOf, pictureOfSamples } from './draw-samples.ts';
 import type { FlowReportHandle } from './handles.ts';
 import type { NodeContext } from './node-context.ts';
-import { writePng } from './pictures/picture.ts';
-import { type FileRef, nameFile } from './root-files.ts';
+import { encodePng } from './pictures/picture.ts';
+import { type FileRef, isInside, nameFile } from './root-files.ts';
 
 export interface TrainingRun {
   readonly name: string;
@@ -42,6 +43,7 @@ export async function runTraining<Models extends Readonly<Record<string, FlowMod
   const hash = identityOf(trainer.configuration).slice(0, NAME_HASH);
   const name = inputs.run_name || `${kind}-${hash}`;
   const run = { name, folder: join(context.roots.output, 'runs', name), path: `runs/${name}` };
+  await requireInside(context.roots.output, run.folder);
   const events = train(
     trainer,
     inputs.steps,
@@ -65,7 +67,7 @@ export async function runTraining<Models extends Readonly<Record<string, FlowMod
         context.onProgress(event);
         break;
       case 'samples':
-        await writeSamples(run, event.step, event.samples);
+        await writeSamples(run, event.step, event.samples, context);
         break;
       case 'resumed':
         context.onNotice?.(`run ${name} goes on after step ${event.step}`);
@@ -79,17 +81,43 @@ export async function runTraining<Models extends Readonly<Record<string, FlowMod
   }
 }
 
-/** samples/step-000000500.png; samples that cannot be shown (latents) leave none. */
+/** A link in the output folder may lead out of it; nothing is written there. */
+async function requireInside(output: string, folder: string): Promise<void> {
+  const runs = dirname(folder);
+  await mkdir(runs, { recursive: true }).catch((cause) => {
+    throw new FlowstepError('FILE_UNWRITABLE', `the folder ${runs} cannot be made`, {
+      file: runs,
+      hint: 'Check that you may write there, or choose another output folder.',
+      cause,
+    });
+  });
+  const root = await realpath(output);
+  for (const path of [runs, folder]) {
+    // A run that starts has no folder yet.
+    const real = await realpath(path).catch(() => undefined);
+    if (real === undefined || isInside(root, real)) continue;
+    throw new FlowstepError('FILE_UNWRITABLE', `${path} is a link out of the output folder`, {
+      file: path,
+      hint: 'Make the whole output folder the link, or set FLOWSTEP_OUTPUT.',
+    });
+  }
+}
+
+/** Shows samples/step-000000500.png and keeps it; samples that cannot be shown (latents) leave none. */
 async function writeSamples(
   run: TrainingRun,
   step: number,
   samples: Tensor<'float32'>,
+  context: NodeContext,
 ): Promise<void> {
   if (lookOf(samples.shape.slice(1)) === 'none') return;
   const folder = join(run.folder, 'samples');
   await mkdir(folder, { recursive: true });
   const file = join(folder, `step-${String(step).padStart(9, '0')}.png`);
-  await writePng(file, pictureOfSamples(samples));
+  const picture = pictureOfSamples(samples);
+  const png = await encodePng(picture);
+  await atomicWrite(file, [png]);
+  context.onPreview?.({ step, png, width: picture.width, height: picture.height });
 }
 
 /** Throws unless the training went to its end. Call it once the models are stored: they are the last good state. */

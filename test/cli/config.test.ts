@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readRoots } from '../../src/config.ts';
 
@@ -7,6 +7,11 @@ describe('folders', () => {
   test('come from the environment', () => {
     const roots = readRoots({ FLOWSTEP_MODELS: '/m', FLOWSTEP_OUTPUT: '/o', FLOWSTEP_DATA: '/d' });
     expect(roots).toEqual({ models: '/m', output: '/o', data: '/d' });
+  });
+
+  test('of models may be several', () => {
+    const roots = readRoots({ FLOWSTEP_MODELS: ['/m', '/more', '/most'].join(delimiter) });
+    expect(roots).toMatchObject({ models: '/m', moreModels: ['/more', '/most'] });
   });
 
   test('are below the current folder by default, as absolute paths', () => {

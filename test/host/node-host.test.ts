@@ -11,7 +11,10 @@ import type {
 } from '../../src/bridge/protocol/node-host.ts';
 import { nodeHost } from '../../src/host/node-host.ts';
 import { allNodes } from '../../src/nodes/all-nodes.ts';
+import { saveModel } from '../../src/trainer/run/model-file.ts';
+import { engine } from '../../src/trainer/runtime/engine.ts';
 import { makeRoots } from '../nodes/support.ts';
+import { TINY_MLP, tinyModel } from '../support/tiny-models.ts';
 
 /** Keeps what a node tells. */
 function recorder() {
@@ -86,6 +89,30 @@ describe('a node', () => {
     await expect(run).rejects.toMatchObject({ code: 'INTERRUPTED' });
     const files = await readdir(join(roots.output, 'runs', 'points'));
     expect(files.some((name) => name.startsWith('checkpoint-'))).toBe(true);
+  });
+
+  test('run again and again leaves no tensors bound', async () => {
+    const roots = await makeRoots();
+    await saveModel(
+      join(roots.models, 'm.safetensors'),
+      tinyModel(TINY_MLP, { tStar: 0.9, cIn: 0.9 }),
+    );
+    const host = nodeHost(allNodes(), roots);
+    const { signal } = new AbortController();
+    const { events } = recorder();
+    const live: number[] = [];
+    for (let round = 0; round < 3; round++) {
+      const inputs = { file: 'm.safetensors' };
+      const loaded = await host.execute({ node: 'FlowstepLoadModel', inputs, signal }, events);
+      const { model } = loaded.outputs;
+      await host.execute(
+        { node: 'FlowstepOneStepSampler', inputs: { model, count: 3 }, signal },
+        events,
+      );
+      live.push(engine().liveTensors);
+    }
+    expect(live[1]).toBe(live[0]);
+    expect(live[2]).toBe(live[0]);
   });
 
   test('that does not exist is named, with the one that was meant', async () => {

@@ -52,6 +52,23 @@ test('a link within the root is followed', async () => {
   expect(await nameFile(roots, 'models', 'alias')).toMatchObject({ path: 'alias' });
 });
 
+test('a model is taken from the first models folder that has it', async () => {
+  const roots = await makeRoots();
+  const more = join(roots.data, 'more');
+  const both = { ...roots, moreModels: [join(roots.data, 'nowhere'), more] };
+  await mkdir(more);
+  await writeFile(join(more, 'a.bin'), 'second');
+  expect(await openFile(both, await nameFile(both, 'models', 'a.bin'))).toBe(join(more, 'a.bin'));
+  await writeFile(join(roots.models, 'a.bin'), 'first');
+  expect(await openFile(both, await nameFile(both, 'models', 'a.bin'))).toBe(
+    join(roots.models, 'a.bin'),
+  );
+  await expect(nameFile(both, 'output', 'a.bin')).rejects.toMatchObject({ code: 'FILE_NOT_FOUND' });
+  await expect(nameFile(both, 'models', 'no.bin')).rejects.toMatchObject({
+    hint: expect.stringContaining(more),
+  });
+});
+
 test('a missing file says where it was looked for', async () => {
   const roots = await makeRoots();
   await expect(nameFile(roots, 'models', 'no.bin')).rejects.toMatchObject({

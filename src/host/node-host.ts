@@ -1,0 +1,64 @@
+/** @file Runs single nodes for whoever hosts the graph elsewhere: the bridge's view of the registry. */
+import type { NodeEvents, NodeHost, NodeOutcome } from '../bridge/protocol/node-host.ts';
+import { FlowstepError } from '../errors.ts';
+import type { NodeResult } from '../nodes/define-node.ts';
+import type { NodeContext, Roots } from '../nodes/node-context.ts';
+import type { NodeRegistry } from '../nodes/registry.ts';
+import type { StepEvent } from '../trainer/run/events.ts';
+import { didYouMean } from './suggest.ts';
+
+/** The nodes of `registry`, in the folders `roots`. */
+export function nodeHost(registry: NodeRegistry, roots: Roots): NodeHost {
+  return {
+    definitions: () => registry.list(),
+    async execute({ node, inputs, signal }, events) {
+      const kind = registry.find(node);
+      if (!kind) throw unknownNode(node, registry);
+      try {
+        return outcomeOf(await kind.run(inputs, contextFor(events, roots, signal)));
+      } catch (thrown) {
+        throw atNode(node, thrown);
+      }
+    },
+  };
+}
+
+function contextFor(events: NodeEvents, roots: Roots, signal: AbortSignal): NodeContext {
+  return {
+    roots,
+    signal,
+    onProgress: (event) => tellStep(event, events),
+    onNotice: (message) => events.text(message),
+    onPreview: ({ step, png, width, height }) =>
+      events.preview({ step, mime: 'image/png', width, height, bytes: png }),
+  };
+}
+
+function tellStep(event: StepEvent, events: NodeEvents): void {
+  const { step, steps, stepsPerSecond, etaSeconds, metrics } = event;
+  events.progress({ step, steps, stepsPerSecond, etaSeconds });
+  if (Object.keys(metrics).length > 0) events.metrics({ step, metrics });
+}
+
+function outcomeOf({ outputs, blocked = {}, files = [] }: NodeResult): NodeOutcome {
+  const given = Object.entries(outputs).filter(([, value]) => value !== undefined);
+  const reasons = Object.entries(blocked).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined,
+  );
+  return { outputs: Object.fromEntries(given), blocked: Object.fromEntries(reasons), files };
+}
+
+function unknownNode(node: string, registry: NodeRegistry): FlowstepError {
+  const names = registry.list().map((definition) => definition.id);
+  const guess = didYouMean(node, names);
+  return new FlowstepError('UNKNOWN_NODE', `there is no node ${JSON.stringify(node)}${guess}`, {
+    node,
+    hint: 'flowstep nodes lists them all; the server and its client must be of one version.',
+  });
+}
+
+/** The error with the node that it came from. */
+function atNode(node: string, thrown: unknown): unknown {
+  if (!(thrown instanceof FlowstepError)) return thrown;
+  return new FlowstepError(thrown.code, thrown.message, { node, ...thrown.details, cause: thrown });
+}
