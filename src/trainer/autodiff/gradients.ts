@@ -9,7 +9,7 @@ import { type Gradient, RULES, type VjpRule } from './rules.ts';
  * Gradients of a scalar `loss` with respect to `wrt`, in that order, each of its value's shape.
  * A value that the loss does not depend on gets zeros. Only nodes on a path from `wrt` to the loss
  * are differentiated, so frozen networks cost no parameter gradients. Values in `held` count as
- * constants: nothing flows back through them (a stop-gradient).
+ * constants: nothing flows back through them (a stop-gradient), and their own gradients are zeros.
  */
 export function gradients(
   loss: Value,
@@ -18,8 +18,8 @@ export function gradients(
 ): Value[] {
   if (loss.shape.length !== 0) throw bug('the loss must be a scalar');
   const { graph } = loss;
-  const leadsToWrt = new Set<number>(wrt.map((v) => v.id));
   const isHeld = new Set(held.map((v) => v.id));
+  const leadsToWrt = new Set<number>(wrt.map((v) => v.id).filter((id) => !isHeld.has(id)));
   for (const node of graph.nodes) {
     if (node.inputs.some((v) => leadsToWrt.has(v.id))) {
       for (const v of node.outputs) if (!isHeld.has(v.id)) leadsToWrt.add(v.id);

@@ -41,6 +41,7 @@ import {
 } from '../graph/ops.ts';
 import { inversePermutation, normalAxis } from '../graph/shapes.ts';
 import { sizeOf } from '../tensor.ts';
+import { convRule, convTransposeRule } from './rules-convolution.ts';
 
 export type Gradient = Value | undefined;
 
@@ -231,6 +232,9 @@ export const RULES: { readonly [K in OperatorName]: VjpRule<K> } = {
       wanted[1] ? sumTo(db(), b.shape) : undefined,
     ];
   },
+
+  Conv: convRule,
+  ConvTranspose: convTransposeRule,
 
   ReduceSum: reduction((x, _y, dy) => expand(dy, x.shape)),
   ReduceMean: reduction((x, _y, dy, count) => expand(mul(dy, 1 / count), x.shape)),

@@ -4,8 +4,9 @@
  */
 import { bug } from '../../errors.ts';
 import type { Shape, Tensor } from '../tensor.ts';
-import { sizeOf } from '../tensor.ts';
+import { sameShape, sizeOf } from '../tensor.ts';
 import type { Graph, OperatorNode } from './graph.ts';
+import { convolve, convolveTransposed } from './interpreter-convolution.ts';
 import { type OperatorName, sliceRange } from './operators.ts';
 import { normalAxis, stridesOf } from './shapes.ts';
 
@@ -23,21 +24,46 @@ const unary =
   (f: (x: number) => number): Evaluate<OperatorName> =>
   ([x]) => [x!.data.map(f)];
 
+/** Calls `visit` for each index of `shape` in order, with the sum of the index times `strides`. */
+function eachOffset(
+  shape: Shape,
+  strides: readonly number[],
+  visit: (i: number, offset: number) => void,
+): void {
+  const last = shape.length - 1;
+  if (last < 0) {
+    visit(0, 0);
+    return;
+  }
+  const [run, step] = [shape[last]!, strides[last]!];
+  const index = new Array<number>(last).fill(0);
+  let base = 0;
+  for (let i = 0; i < sizeOf(shape); i += run) {
+    for (let k = 0; k < run; k++) visit(i + k, base + k * step);
+    for (let d = last - 1; d >= 0; d--) {
+      base += strides[d]!;
+      if (++index[d]! < shape[d]!) break;
+      base -= shape[d]! * strides[d]!;
+      index[d] = 0;
+    }
+  }
+}
+
+/** Copies elements: that of `index` is x.data[base + index times strides]. */
+function strided(x: Plain, shape: Shape, strides: readonly number[], base = 0): Float64Array {
+  const out = new Float64Array(sizeOf(shape));
+  eachOffset(shape, strides, (i, offset) => {
+    out[i] = x.data[base + offset]!;
+  });
+  return out;
+}
+
 /** Reads `x` at every position of the broadcast `shape`. */
 function broadcastTo(x: Plain, shape: Shape): Float64Array {
-  const out = new Float64Array(sizeOf(shape));
-  const strides = stridesOf(shape);
+  if (sameShape(x.shape, shape)) return x.data;
   const lead = shape.length - x.shape.length;
-  const own = stridesOf(x.shape);
-  for (let i = 0; i < out.length; i++) {
-    let at = 0;
-    for (let d = 0; d < x.shape.length; d++) {
-      if (x.shape[d] === 1) continue;
-      at += (Math.floor(i / strides[d + lead]!) % shape[d + lead]!) * own[d]!;
-    }
-    out[i] = x.data[at]!;
-  }
-  return out;
+  const own = stridesOf(x.shape).map((stride, d) => (x.shape[d] === 1 ? 0 : stride));
+  return strided(x, shape, [...new Array<number>(lead).fill(0), ...own]);
 }
 
 const binary =
@@ -92,7 +118,7 @@ function transposed(x: Plain, perm: readonly number[]): Plain {
   const shape = perm.map((p) => x.shape[p]!);
   const own = stridesOf(x.shape);
   const strides = perm.map((p) => own[p]!);
-  return { shape, data: moved(shape, x, (index) => dot(index, strides)) };
+  return { shape, data: strided(x, shape, strides) };
 }
 
 function swapLast(x: Plain): Plain {
@@ -133,15 +159,10 @@ const reduction =
     const axes = new Set(attributes.axes.map((a) => normalAxis(operator, a, x!.shape.length)));
     const kept = x!.shape.map((d, i) => (axes.has(i) ? 1 : d));
     const out = new Float64Array(sizeOf(kept)).fill(start);
-    const strides = stridesOf(x!.shape);
-    const keptStrides = stridesOf(kept);
-    for (const [i, value] of x!.data.entries()) {
-      let at = 0;
-      for (let d = 0; d < kept.length; d++) {
-        if (!axes.has(d)) at += (Math.floor(i / strides[d]!) % x!.shape[d]!) * keptStrides[d]!;
-      }
-      out[at] = step(out[at]!, value);
-    }
+    const strides = stridesOf(kept).map((stride, d) => (axes.has(d) ? 0 : stride));
+    eachOffset(x!.shape, strides, (i, at) => {
+      out[at] = step(out[at]!, x!.data[i]!);
+    });
     const count = x!.data.length / out.length;
     return [out.map((sum) => finish(sum, count))];
   };
@@ -212,6 +233,12 @@ const EVALUATE: { readonly [K in OperatorName]: Evaluate<K> } = {
     const { shape } = node.outputs[0]!;
     return [matMul(transA ? swapLast(a!) : a!, transB ? swapLast(b!) : b!, shape, alpha)];
   },
+  Conv: ([x, weight, bias], { attributes, outputs }) => [
+    convolve(x!, weight!, bias, outputs[0]!.shape, attributes),
+  ],
+  ConvTranspose: ([x, weight, bias], { attributes, outputs }) => [
+    convolveTransposed(x!, weight!, bias, outputs[0]!.shape, attributes),
+  ],
   ReduceSum: reduction(0, (sum, x) => sum + x),
   ReduceMean: reduction(
     0,
@@ -276,7 +303,7 @@ const EVALUATE: { readonly [K in OperatorName]: Evaluate<K> } = {
       const axis = normalAxis('Slice', a, x!.shape.length);
       base += sliceRange(starts[i]!, ends[i]!, x!.shape[axis]!)[0] * strides[axis]!;
     }
-    return [moved(node.outputs[0]!.shape, x!, (index) => base + dot(index, strides))];
+    return [strided(x!, node.outputs[0]!.shape, strides, base)];
   },
   Split: ([x], node) => {
     const axis = normalAxis('Split', node.attributes.axis, x!.shape.length);
@@ -285,7 +312,7 @@ const EVALUATE: { readonly [K in OperatorName]: Evaluate<K> } = {
     return node.outputs.map(({ shape }) => {
       const base = start * strides[axis]!;
       start += shape[axis]!;
-      return moved(shape, x!, (index) => base + dot(index, strides));
+      return strided(x!, shape, strides, base);
     });
   },
   Pad: ([x], node) => {

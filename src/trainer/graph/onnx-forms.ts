@@ -7,6 +7,7 @@ import { sizeOf } from '../tensor.ts';
 import { filled, type Value } from './graph.ts';
 import { MICROSOFT_DOMAIN } from './onnx-format.ts';
 import type { NodeReader } from './onnx-node.ts';
+import { PICTURE_FORMS } from './onnx-picture-forms.ts';
 import {
   type AttributeSpec,
   OPERATORS,
@@ -14,19 +15,7 @@ import {
   operatorRow,
   sliceRange,
 } from './operators.ts';
-import {
-  add,
-  cast,
-  greater,
-  matMul,
-  max,
-  min,
-  mul,
-  pad,
-  reshape,
-  transpose,
-  where,
-} from './ops.ts';
+import { add, cast, greater, matMul, max, min, mul, reshape, transpose, where } from './ops.ts';
 import { normalAxis } from './shapes.ts';
 
 export type Form = (node: NodeReader) => readonly Value[];
@@ -181,31 +170,6 @@ function divided(node: NodeReader): readonly Value[] {
   return node.graph.apply('Split', [x], { axis, split: node.constants(1) ?? equal });
 }
 
-function padded(node: NodeReader): readonly Value[] {
-  const x = node.value(0);
-  const rank = x.shape.length;
-  const given = node.constants(1);
-  if (!given) throw node.malformed('lacks its pads');
-  const mode = node.string('mode', 'constant');
-  const fill = node.constants(2)?.[0] ?? 0;
-  if (mode !== 'constant' || fill !== 0 || given.some((p) => p < 0)) {
-    throw node.unsupported(
-      `pads with mode ${mode}, value ${fill}, counts ${given.join(', ')}`,
-      'only zeros can be added around the data',
-    );
-  }
-  const axes = (node.constants(3) ?? x.shape.map((_, i) => i)).map((a) =>
-    normalAxis('Pad', a, rank),
-  );
-  if (given.length !== 2 * axes.length) throw node.malformed('has pads that do not fit its axes');
-  const pads = new Array<number>(2 * rank).fill(0);
-  for (const [i, axis] of axes.entries()) {
-    pads[axis] = given[i]!;
-    pads[rank + axis] = given[axes.length + i]!;
-  }
-  return [pad(x, pads)];
-}
-
 /** A factor of one axis is a row on the left and a column on the right; the axis is dropped again. */
 function multiplied(node: NodeReader): readonly Value[] {
   const [a, b] = [node.value(0), node.value(1)];
@@ -253,6 +217,7 @@ function constant(node: NodeReader): readonly Value[] {
 /** By operator of ONNX's own domain, then of ONNX Runtime's. */
 const FORMS: Readonly<Record<string, Readonly<Record<string, Form>>>> = {
   '': {
+    ...PICTURE_FORMS,
     Identity: (node) => [node.value(0)],
     Dropout: dropout,
     Constant: constant,
@@ -266,7 +231,6 @@ const FORMS: Readonly<Record<string, Readonly<Record<string, Form>>>> = {
     Flatten: flattened,
     Slice: sliced,
     Split: divided,
-    Pad: padded,
     MatMul: multiplied,
     Clip: clipped,
     Sum: folded(add),

@@ -10,6 +10,7 @@ import type { DType, Shape } from '../tensor.ts';
 import { sameShape, sizeOf } from '../tensor.ts';
 import { MICROSOFT_DOMAIN } from './onnx-format.ts';
 import { broadcast, formatShape, normalAxis, shapeError, type TensorType } from './shapes.ts';
+import { convolutionType, transposedConvolutionType } from './windows.ts';
 
 interface AttributeTypes {
   int: number;
@@ -47,6 +48,14 @@ function row<const S extends AttributeSpecs>(definition: Row<S>): Row<S> {
 }
 
 const NONE = {} as const;
+
+/** How a convolution's kernel slides; its size is that of the weight. */
+const WINDOW = {
+  strides: { kind: 'ints' },
+  pads: { kind: 'ints' },
+  dilations: { kind: 'ints' },
+  group: { kind: 'int', default: 1 },
+} as const;
 
 const unary = () =>
   row({ attributes: NONE, arity: [1, 1], infer: ([x]) => [{ dtype: x!.dtype, shape: x!.shape }] });
@@ -196,6 +205,18 @@ export const OPERATORS = {
         { dtype: a!.dtype, shape: matMulShape(flip(a!.shape, transA), flip(b!.shape, transB)) },
       ];
     },
+  }),
+  /** Cross-correlation of x [N, C, ...] with weight [K, C / group, ...kernel], and a bias [K]. */
+  Conv: row({
+    attributes: WINDOW,
+    arity: [2, 3],
+    infer: (inputs, window) => [convolutionType(inputs, window)],
+  }),
+  /** The gradient of Conv by its input as an operator: x [N, C, ...], weight [C, K / group, ...kernel]. */
+  ConvTranspose: row({
+    attributes: { ...WINDOW, output_padding: { kind: 'ints' } },
+    arity: [2, 3],
+    infer: (inputs, window) => [transposedConvolutionType(inputs, window)],
   }),
 
   // Reductions and normalisations.

@@ -5,6 +5,7 @@ import { sameShape } from '../tensor.ts';
 import type { Value } from './graph.ts';
 import type { OperatorName } from './operators.ts';
 import { broadcastAxes, normalAxis } from './shapes.ts';
+import { plainWindow, type TransposedWindow, type Window } from './windows.ts';
 
 type Plain = {
   [K in OperatorName]: K extends
@@ -130,6 +131,30 @@ export function batchedMatMul(
     alpha: options.alpha ?? 1,
   };
   return a.graph.apply('FusedMatMul', [a, b], attributes)[0]!;
+}
+
+/** Slides weight [K, C / group, ...kernel] over x [N, C, ...]; by one, without padding, unless told otherwise. */
+export function convolution(
+  x: Value,
+  weight: Value,
+  bias: Value | undefined,
+  window: Partial<Window> = {},
+): Value {
+  const attributes = { ...plainWindow(x.shape.length - 2), ...window };
+  return x.graph.apply('Conv', bias ? [x, weight, bias] : [x, weight], attributes)[0]!;
+}
+
+/** Spreads x [N, C, ...] by weight [C, K / group, ...kernel]: what takes a convolution's gradient to its input. */
+export function transposedConvolution(
+  x: Value,
+  weight: Value,
+  bias: Value | undefined,
+  window: Partial<TransposedWindow> = {},
+): Value {
+  const rank = x.shape.length - 2;
+  const output_padding = new Array<number>(rank).fill(0);
+  const attributes = { ...plainWindow(rank), output_padding, ...window };
+  return x.graph.apply('ConvTranspose', bias ? [x, weight, bias] : [x, weight], attributes)[0]!;
 }
 
 type Reduction = 'ReduceSum' | 'ReduceMean' | 'ReduceSumSquare';

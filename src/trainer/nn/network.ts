@@ -1,5 +1,6 @@
 /** @file A network by its configuration. */
 import { bug } from '../../errors.ts';
+import { EDM_TIMES } from '../flow/edm.ts';
 import { Graph, type Value } from '../graph/graph.ts';
 import { classCount, MMDIT_HEAD_WIDTH, type NetworkConfig, sampleShape } from './config.ts';
 import { dit } from './dit.ts';
@@ -60,6 +61,11 @@ export function declareParameters(scope: Scope, config: NetworkConfig): void {
     const labels = classCount(config) > 0 ? graph.input('labels', [1], 'int64') : undefined;
     velocity(scope, config, x, t, { labels });
   }
+}
+
+/** The noisiest time that a network was made for; beyond it, an EDM network answers as at this time. */
+export function latestTime(config: NetworkConfig): number {
+  return config.kind === 'song-unet' && config.precondition === 'edm' ? EDM_TIMES.max : 1;
 }
 
 /** Elements of the widest activation of a batch that is worked off at once: 4 MiB, which stays in cache. */

@@ -24,6 +24,17 @@ export const BENCH_CONFIGS = {
     network: { kind: 'dit', size: 32, channels: 3, patch: 4, width: 256, depth: 6, heads: 4 },
     batch: 64,
   },
+  'unet-s': {
+    network: {
+      kind: 'song-unet',
+      size: 32,
+      channels: 3,
+      width: 64,
+      multipliers: [2, 2, 2],
+      blocks: 2,
+    },
+    batch: 16,
+  },
 } as const;
 
 export type BenchConfig = keyof typeof BENCH_CONFIGS;

@@ -6,6 +6,7 @@ import type { TimeDensity } from '../flow/density.ts';
 import type { VelocityWeight } from '../methods/fgm.ts';
 import { type RealDataWeights, usesRealData } from '../methods/real-data.ts';
 import { classCount, type NetworkConfig, sampleShape } from '../nn/config.ts';
+import { latestTime } from '../nn/network.ts';
 import { initialise, type ParameterList } from '../nn/parameters.ts';
 import { sameShape } from '../tensor.ts';
 import { type LoopOptions, loopConfiguration } from './loop-options.ts';
@@ -64,10 +65,18 @@ export function onlineStart(job: DistillJob, list: ParameterList): Float32Array 
 
 /** Throws SHAPE_MISMATCH or VALUE_OUT_OF_RANGE when teacher, online flow and real data do not fit together. */
 export function checkJob(
-  { teacher, onlineModel, realData }: DistillJob,
+  { teacher, onlineModel, realData, student }: DistillJob,
   list: ParameterList,
 ): void {
   const { network } = teacher.info;
+  const latest = latestTime(network);
+  if (student.tStar > latest) {
+    throw new FlowstepError(
+      'VALUE_OUT_OF_RANGE',
+      `t* is ${student.tStar}, but the teacher is an EDM network, which knows times up to ${latest.toFixed(4)} only`,
+      { field: 'tStar', hint: 'Use 0.97, or any t* below that.' },
+    );
+  }
   checkWeights('the teacher', teacher, network, list);
   if (onlineModel) checkWeights('the online flow', onlineModel, network, list);
   if (!realData) return;

@@ -135,8 +135,9 @@ export class GradientStep {
   #outputGradients(graph: Graph, loss: Value, held: readonly Value[]): void {
     const { specs } = this.#learner.list;
     const parameters = specs.map((spec) => graph.inputs.get(`${TRAINED}/${spec.name}`)!);
+    const fixed = parameters.filter((_, i) => specs[i]!.init.kind === 'fixed');
     const mean = this.#parts === 1 ? loss : mul(loss, 1 / this.#parts);
-    for (const [i, gradient] of gradients(mean, parameters, held).entries()) {
+    for (const [i, gradient] of gradients(mean, parameters, [...held, ...fixed]).entries()) {
       const spec = specs[i]!;
       const sum =
         this.#parts === 1 ? gradient : add(graph.input(gradientInput(spec), spec.shape), gradient);

@@ -50,6 +50,17 @@ describe('what is asked for', () => {
     expect(valuesOf(graph, { x: [1, 2] }, found)).toEqual([[2 * Math.exp(1), 4 * Math.exp(2)]]);
   });
 
+  test('a held value that is asked for gets zeros', () => {
+    const graph = new Graph();
+    const [x, fixed] = [graph.input('x', [2]), graph.input('fixed', [2])];
+    const found = gradients(reduceSum(mul(fixed, x)), [x, fixed], [fixed]);
+    const feeds = { x: [1, 2], fixed: [5, 7] };
+    expect(valuesOf(graph, feeds, found)).toEqual([
+      [5, 7],
+      [0, 0],
+    ]);
+  });
+
   test('constants too', () => {
     const graph = new Graph();
     const c = graph.constant({ dtype: 'float32', shape: [2], data: Float32Array.of(1, 2) });

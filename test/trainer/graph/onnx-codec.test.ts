@@ -7,6 +7,7 @@ import { Graph } from '../../../src/trainer/graph/graph.ts';
 import { interpret } from '../../../src/trainer/graph/interpreter.ts';
 import { decodeOnnx } from '../../../src/trainer/graph/onnx-decode.ts';
 import { encodeOnnx } from '../../../src/trainer/graph/onnx-encode.ts';
+import { PICTURE_FORMS } from '../../../src/trainer/graph/onnx-picture-forms.ts';
 import type { OperatorName } from '../../../src/trainer/graph/operators.ts';
 import { reduceSumSquare } from '../../../src/trainer/graph/ops.ts';
 import { NetworkConfigSchema, sampleShape } from '../../../src/trainer/nn/config.ts';
@@ -208,6 +209,7 @@ const OPERATORS_OF_OTHERS = [
   'Clip',
   'Sum',
   'Relu',
+  ...Object.keys(PICTURE_FORMS),
 ];
 
 function lastOf(operator: OperatorName) {

@@ -19,9 +19,9 @@ type Refusal = readonly [string, Uint8Array, string, RegExp];
 const REFUSED: readonly Refusal[] = [
   [
     'an operator that we lack',
-    oneNode({ operator: 'Conv', x: [1, 1, 2, 2] }),
+    oneNode({ operator: 'MaxPool', x: [1, 1, 2, 2] }),
     'OPERATOR_UNSUPPORTED',
-    /node "here" \(Conv\)/,
+    /node "here" \(MaxPool\)/,
   ],
   [
     'an operator of another domain',
@@ -58,15 +58,64 @@ const REFUSED: readonly Refusal[] = [
     /steps 2/,
   ],
   [
-    'padding by reflection',
+    'padding with ones',
+    oneNode({ operator: 'Pad', x: [4], constants: { pads: int64([1, 1]), value: float([1], []) } }),
+    'OPERATOR_UNSUPPORTED',
+    /mode constant, value 1/,
+  ],
+  [
+    'padding by reflection of more than there is',
     oneNode({
       operator: 'Pad',
       x: [4],
-      constants: { pads: int64([1, 1]) },
+      constants: { pads: int64([4, 1]) },
       attributes: { mode: 'reflect' },
     }),
+    'FILE_FORMAT',
+    /reflect cannot pad an axis of 4 by 4/,
+  ],
+  [
+    'a convolution of channels that are not there',
+    oneNode({
+      operator: 'Conv',
+      x: [1, 2, 3, 3],
+      constants: { w: float(new Array(27).fill(1), [1, 3, 3, 3]) },
+    }),
+    'FILE_FORMAT',
+    /\[1, 3, 3, 3\] does not slide over \[1, 2, 3, 3\]/,
+  ],
+  [
+    'a kernel that is larger than the picture',
+    oneNode({
+      operator: 'Conv',
+      x: [1, 1, 2, 2],
+      constants: { w: float(new Array(9).fill(1), [1, 1, 3, 3]) },
+    }),
+    'FILE_FORMAT',
+    /nothing is left of \[1, 1, 2, 2\]/,
+  ],
+  [
+    'a group normalisation with scales by group',
+    oneNode({
+      operator: 'GroupNormalization',
+      x: [1, 4, 2],
+      constants: { s: float([1, 1]), b: float([0, 0]) },
+      attributes: { num_groups: 2 },
+    }),
     'OPERATOR_UNSUPPORTED',
-    /mode reflect/,
+    /2 scales for 4 channels/,
+  ],
+  [
+    'resizing that is not by repetition',
+    oneNode({
+      operator: 'Resize',
+      x: [1, 1, 2, 2],
+      input: ['x', '', 'scales'],
+      constants: { scales: float([1, 1, 2, 2]) },
+      attributes: { mode: 'linear' },
+    }),
+    'OPERATOR_UNSUPPORTED',
+    /resizes by 1, 1, 2, 2 with mode linear/,
   ],
   [
     'dropout in training mode',
