@@ -45,9 +45,9 @@ describe('flowstep train', () => {
     const { output, call } = await makePlace();
     const { code, stdout, stderr } = await call(
       ...['train', '--dataset', 'moons', '--steps', '3', '--learning-rate', '2e-3'],
-      ...['--run-name', 'my run', ...QUICK],
+      ...['--run-name', 'my-run', ...QUICK],
     );
-    const file = join(output, 'runs/my run/teacher.safetensors');
+    const file = join(output, 'runs/my-run/teacher.safetensors');
     expect({ code, stdout }).toEqual({ code: 0, stdout: `${file}\n` });
     expect(stderr).toContain('Train Flow Teacher');
     const { info } = await loadModel(file);
