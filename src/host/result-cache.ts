@@ -1,10 +1,10 @@
 /** @file Results of nodes by what they were made of, so that a host runs again only what has changed. */
-import { stat } from 'node:fs/promises';
 import type { FlowNode, NodeResult } from '../nodes/define-node.ts';
 import type { NodeContext, Roots } from '../nodes/node-context.ts';
 import { type FileRef, FileRefSchema, nameFile, resolveInside } from '../nodes/root-files.ts';
 import { canonicalJson } from '../trainer/files/canonical-json.ts';
-import { sha256, sha256OfFile } from '../trainer/files/hash.ts';
+import { sha256 } from '../trainer/files/hash.ts';
+import { knownSha256 } from '../trainer/files/known-hash.ts';
 import { contentOf, isTensor, objectsIn } from './content.ts';
 
 /** Room for some hundred pictures of 1024 x 1024; handles take next to none. */
@@ -15,15 +15,9 @@ const BYTES_PER_RESULT = 4096;
 /** Handles have more fields than the file reference in them. */
 const AnyFileRefSchema = FileRefSchema.strip();
 
-interface KnownFile {
-  readonly ref: FileRef;
-  /** What the system said of the file when its content was last compared; undefined before the first time. */
-  stamp: string | undefined;
-}
-
 interface Entry {
   readonly result: NodeResult;
-  readonly files: readonly KnownFile[];
+  readonly files: readonly FileRef[];
   readonly bytes: number;
 }
 
@@ -94,7 +88,7 @@ function bytesOf({ outputs }: NodeResult): number {
 }
 
 /** The files that the outputs name, and those that the node wrote, which are hashed here. */
-async function filesOf(result: NodeResult, roots: Roots): Promise<KnownFile[]> {
+async function filesOf(result: NodeResult, roots: Roots): Promise<FileRef[]> {
   const refs = [...objectsIn(result.outputs)].flatMap(
     (part) => AnyFileRefSchema.safeParse(part).data ?? [],
   );
@@ -102,19 +96,12 @@ async function filesOf(result: NodeResult, roots: Roots): Promise<KnownFile[]> {
     const isNamed = refs.some((ref) => ref.root === 'output' && ref.path === path);
     if (!isNamed) refs.push(await nameFile(roots, 'output', path));
   }
-  return refs.map((ref) => ({ ref, stamp: undefined }));
+  return refs;
 }
 
-/** Reads the file only when size, times or place differ from the last look: models have gigabytes. */
-async function isUnchanged(known: KnownFile, roots: Roots): Promise<boolean> {
+async function isUnchanged(ref: FileRef, roots: Roots): Promise<boolean> {
   try {
-    const file = await resolveInside(roots, known.ref.root, known.ref.path);
-    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true });
-    const stamp = [file, dev, ino, size, mtimeNs, ctimeNs].join(' ');
-    if (stamp === known.stamp) return true;
-    if ((await sha256OfFile(file)) !== known.ref.sha256) return false;
-    known.stamp = stamp;
-    return true;
+    return (await knownSha256(await resolveInside(roots, ref.root, ref.path))) === ref.sha256;
   } catch {
     return false;
   }

@@ -3,7 +3,7 @@ import { realpath } from 'node:fs/promises';
 import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { FlowstepError } from '../errors.ts';
-import { sha256OfFile } from '../trainer/files/hash.ts';
+import { knownSha256 } from '../trainer/files/known-hash.ts';
 import type { RootName, Roots } from './node-context.ts';
 
 /** A file that any later process finds again, and notices when it has changed. */
@@ -19,13 +19,13 @@ export type FileRef = z.infer<typeof FileRefSchema>;
 /** Names the file `path` below a root; hashes it. */
 export async function nameFile(roots: Roots, root: RootName, path: string): Promise<FileRef> {
   const file = await resolveInside(roots, root, path);
-  return { root, path: path.split(sep).join('/'), sha256: await sha256OfFile(file) };
+  return { root, path: path.split(sep).join('/'), sha256: await knownSha256(file) };
 }
 
 /** The absolute path of a named file, after checking that it is still inside its root and unchanged. */
 export async function openFile(roots: Roots, ref: FileRef): Promise<string> {
   const file = await resolveInside(roots, ref.root, ref.path);
-  if ((await sha256OfFile(file)) !== ref.sha256) {
+  if ((await knownSha256(file)) !== ref.sha256) {
     throw new FlowstepError(
       'FILE_FORMAT',
       `${file} is not the file that was named: it has changed`,
