@@ -1,0 +1,188 @@
+"""The websocket to the server, in a thread of its own (docs/protocol.md). An execution outlives sockets and servers."""
+import asyncio
+import json
+import os
+import queue
+import struct
+import threading
+import uuid
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import torch
+
+from .server import FlowstepError, Server
+
+RETRY_SECONDS = 0.25
+MAX_TRIES = 40  # A child that lives but cannot be reached for so many tries is given up.
+MAX_RESTARTS = 4  # So many ends of the server without a step further, and it is the execution that ends it.
+LOST = ("UNKNOWN_EXECUTION", "INTERRUPTED", "SERVER_STOPPING")  # Unless we cancelled, the server has ended or is ending.
+Message = dict[str, Any]
+
+
+class Execution:
+    """One run of a node. `events` is read by ComfyUI's thread; None is the last of them."""
+
+    def __init__(self, node: str, values: Message) -> None:
+        self.events: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self.tensors: list[torch.Tensor] = []
+        self.is_cancelled, self.step, self.restarts = False, 0, 0
+        inputs = json.loads(json.dumps(values, default=self._take))
+        specs = [{"name": f"t{i}", "dtype": "float32", "shape": list(t.shape)} for i, t in enumerate(self.tensors)]
+        self.request = {"type": "execute", "node": node, "inputs": inputs, "tensors": specs}
+        self.renew()
+
+    def _take(self, value: Any) -> Message:
+        """Puts a tensor aside; what only exists in this process, such as a ControlNet, is refused."""
+        if not isinstance(value, torch.Tensor):
+            raise FlowstepError(f"an input holds a {type(value).__name__}, which cannot be sent to the Flowstep server")
+        self.tensors.append(value.detach().to("cpu", torch.float32).contiguous())
+        return {"$tensor": f"t{len(self.tensors) - 1}"}
+
+    def renew(self) -> None:
+        """Makes it one that no server knows."""
+        self.key, self.seq, self.is_sent = uuid.uuid4().hex, 0, False
+        self.parts: dict[str, bytearray] = {}
+
+    def tell(self, event: Message) -> None:
+        """Keeps a part of a tensor; passes an event on unless it came before, on another socket."""
+        if event["type"] == "tensor":
+            self.parts.setdefault(event["name"], bytearray())[event["offset"] :] = event["data"]
+        elif not 0 < event.get("seq", 0) <= self.seq:
+            self.seq = max(self.seq, event.get("seq", 0))
+            if event.get("step", 0) > self.step:
+                self.step, self.restarts = event["step"], 0
+            self.events.put(event)
+
+    def outputs(self, result: Message) -> Message:
+        """By name, with their tensors. The protocol names types as PyTorch does; no tensor of a result is empty."""
+        tensors = {
+            spec["name"]: torch.frombuffer(self.parts[spec["name"]], dtype=getattr(torch, spec["dtype"])).reshape(spec["shape"])
+            for spec in result["tensors"]
+        }
+        return json.loads(json.dumps(result["outputs"]), object_hook=lambda o: tensors[o["$tensor"]] if "$tensor" in o else o)
+
+
+class Client:
+    """Runs one execution at a time, as ComfyUI runs one node at a time."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._hello: Message = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="flowstep", daemon=True).start()
+
+    def start(self, execution: Execution) -> Future[Message]:
+        """The message `result`, its outputs with their tensors."""
+        future = asyncio.run_coroutine_threadsafe(self._run(execution), self._loop)
+        future.add_done_callback(lambda _: execution.events.put(None))
+        return future
+
+    def cancel(self, execution: Execution) -> None:
+        """Asks the server to end it, which it does with an error INTERRUPTED."""
+        execution.is_cancelled = True
+        asyncio.run_coroutine_threadsafe(self._send({"type": "cancel", "key": execution.key}), self._loop)
+
+    async def _run(self, execution: Execution) -> Message:
+        tries = 0
+        while execution.restarts <= MAX_RESTARTS:
+            try:
+                await self._open()
+                await self._begin(execution)
+                while (message := await self._receive(execution.key))["type"] not in ("result", "error"):
+                    execution.tell(message)
+                    tries = 0
+                await self._send({"type": "done", "key": execution.key})
+                if message["type"] == "result":
+                    return {**message, "outputs": execution.outputs(message)}
+                if execution.is_cancelled or message["code"] not in LOST:
+                    raise FlowstepError(message["message"], message.get("hint"))
+                if execution.seq > 0:
+                    execution.tell({"type": "text", "text": "The Flowstep server was started again; the run goes on."})
+                execution.restarts += 1
+                execution.renew()
+            except (aiohttp.ClientError, OSError) as error:
+                self._socket, tries = None, tries + 1
+                is_given_up = execution.seq == 0 if self._server.is_remote else tries > MAX_TRIES
+                if tries > 1 and (is_given_up or execution.is_cancelled):
+                    hint = "Is it up, and is FLOWSTEP_TOKEN its token?" if self._server.is_remote else ""
+                    raise FlowstepError(f"the Flowstep server cannot be reached: {error}", hint) from None
+                if tries == 4:
+                    execution.tell({"type": "text", "text": "Waiting for the Flowstep server to come back."})
+            # A socket that was dead before says nothing about the server.
+            await asyncio.sleep(RETRY_SECONDS if tries != 1 else 0)
+        raise FlowstepError("the Flowstep server keeps ending", "ComfyUI's log has what it said.")
+
+    async def _open(self) -> None:
+        if self._socket and not self._socket.closed:
+            return
+        self._session = self._session or aiohttp.ClientSession()
+        url, token = await asyncio.to_thread(self._server.address)
+        options = {"protocols": ("flowstep.v1",), "headers": {"Authorization": f"Bearer {token}"}}
+        self._socket = await self._session.ws_connect(url, max_msg_size=0, heartbeat=20, **options)
+        await self._send({"type": "hello", "protocol": 1, "client": {"name": "comfyui", "version": "1"}})
+        self._hello = await self._receive()
+
+    async def _begin(self, execution: Execution) -> None:
+        """Attaches to what was sent on another socket, else sends it."""
+        fields = {"key": execution.key, "sharedFiles": self._shared_folder() is not None}
+        if execution.is_sent:
+            await self._send({"type": "attach", "after": execution.seq, **fields})
+        else:
+            execution.is_sent = True
+            await self._send({**execution.request, **fields})
+            for i, tensor in enumerate(execution.tensors):
+                await self._send_tensor({"kind": "tensor", "key": execution.key, "name": f"t{i}", "offset": 0}, tensor)
+        if execution.is_cancelled:
+            await self._send({"type": "cancel", "key": execution.key})
+
+    async def _send_tensor(self, header: Message, tensor: torch.Tensor) -> None:
+        data, folder, limits = memoryview(tensor.view(-1).numpy()).cast("B"), self._shared_folder(), self._hello["limits"]
+        if folder and len(data) > limits["sharedFileBytes"]:
+            file = folder / uuid.uuid4().hex
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+                out.write(data)
+            return await self._send({**header, "file": str(file)}, b"")
+        for offset in range(0, len(data), limits["chunkBytes"]):
+            await self._send({**header, "offset": offset}, data[offset : offset + limits["chunkBytes"]])
+
+    def _shared_folder(self) -> Path | None:
+        """None for a remote server, and for one whose folder is not to be seen from here."""
+        folder = self._hello.get("sharedFolder", "")
+        return Path(folder) if not self._server.is_remote and os.access(folder, os.W_OK) else None
+
+    async def _send(self, message: Message, payload: bytes | memoryview | None = None) -> None:
+        text = json.dumps(message)
+        if self._socket and payload is None:
+            await self._socket.send_str(text)
+        elif self._socket:
+            await self._socket.send_bytes(b"".join((struct.pack("<I", len(text)), text.encode(), payload)))
+
+    async def _receive(self, key: str | None = None) -> Message:
+        """The next message of an execution, or of the connection; a frame is its header, with its payload as `data`."""
+        while True:
+            received = await self._socket.receive()
+            if received.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                raise ConnectionError(f"it closed the connection ({self._socket.close_code})")
+            message = json.loads(received.data) if isinstance(received.data, str) else self._frame(received.data)
+            if message["type"] == "error" and "key" not in message:
+                raise FlowstepError(message["message"], message.get("hint"))
+            # Another key is that of an execution that is over for us.
+            if message.get("key") == key:
+                return message
+
+    def _frame(self, data: bytes) -> Message:
+        end = 4 + struct.unpack_from("<I", data)[0]
+        header = json.loads(data[4:end])
+        if "file" not in header:
+            return {**header, "type": header["kind"], "data": memoryview(data)[end:]}
+        file = Path(header["file"])
+        if file.parent != self._shared_folder():
+            raise FlowstepError(f"the Flowstep server names a file outside of the shared folder: {file}")
+        content = file.read_bytes()
+        file.unlink()
+        return {**header, "type": header["kind"], "data": content}
