@@ -1,0 +1,49 @@
+/** @file What this extension uses of ComfyUI's front end; its own types are not published. */
+
+/** A node on the canvas. Its id is a string at run time and a number in old files. */
+export interface ComfyNode {
+  readonly id: string | number;
+  readonly comfyClass?: string;
+  /** Of a node that stands for a subgraph. */
+  readonly subgraph?: ComfyGraph;
+  addDOMWidget(
+    name: string,
+    type: string,
+    element: HTMLElement,
+    options: { serialize: boolean; hideOnZoom: boolean; getMinHeight: () => number },
+  ): ComfyWidget;
+  onRemoved?: () => void;
+  /** Width and height in pixels of the canvas at scale 1. */
+  readonly size: readonly [number, number];
+  setSize(size: [number, number]): void;
+}
+
+export interface ComfyWidget {
+  serialize?: boolean;
+}
+
+export interface ComfyGraph {
+  /** Kept in the workflow's file. */
+  readonly id?: string;
+  getNodeById(id: string): ComfyNode | null | undefined;
+}
+
+export interface ComfyExtension {
+  readonly name: string;
+  setup(): Promise<void>;
+  nodeCreated(node: ComfyNode): void;
+  /** A workflow has been loaded: its nodes have their ids. */
+  afterConfigureGraph(): void;
+}
+
+export interface ComfyApp {
+  /** Absent before subgraphs came. */
+  readonly rootGraph?: ComfyGraph;
+  readonly graph: ComfyGraph;
+  registerExtension(extension: ComfyExtension): void;
+}
+
+export interface ComfyApi {
+  fetchApi(path: string): Promise<Response>;
+  addEventListener(type: string, listener: (event: CustomEvent<unknown>) => void): void;
+}

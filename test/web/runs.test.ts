@@ -1,0 +1,59 @@
+import { describe, expect, test } from 'vitest';
+import type { RunUpdate } from '../../src-web/messages.ts';
+import { MAX_RUNS, Runs } from '../../src-web/runs.ts';
+
+function update(promptId: string, steps: readonly number[], of = 100): RunUpdate {
+  return {
+    node: '4',
+    promptId,
+    points: steps.map((step) => ({ step, metrics: { a: step } })),
+    standing: { steps: of, stepsPerSecond: 2, etaSeconds: 9 },
+  };
+}
+
+const stepsOf = (runs: Runs) => runs.all.map((run) => run.points.map((point) => point.step));
+
+describe('runs', () => {
+  test('another prompt is another run', () => {
+    const runs = new Runs();
+    runs.receive(update('a', [1]));
+    runs.receive(update('a', [2]));
+    expect(runs.has(update('b', [1]))).toBe(false);
+    runs.receive(update('b', [1]));
+    expect(stepsOf(runs)).toEqual([[1, 2], [1]]);
+  });
+
+  test('what the server remembers goes before what came meanwhile', () => {
+    const runs = new Runs();
+    runs.receive(update('a', [7, 8]));
+    runs.restore(update('a', [1, 3, 7]), true);
+    expect(stepsOf(runs)).toEqual([[1, 3, 7, 8]]);
+  });
+
+  test.each([
+    { name: 'still runs', steps: [1, 3], isRunning: true, state: 'running' },
+    { name: 'was stopped while no page looked', steps: [1, 3], isRunning: false, state: 'stopped' },
+    { name: 'went to its end', steps: [1, 100], isRunning: false, state: 'finished' },
+  ])('a remembered run $name', ({ steps, isRunning, state }) => {
+    expect(new Runs().restore(update('a', steps), isRunning).state).toBe(state);
+  });
+
+  test('an execution that ends stops what runs in it, and nothing else', () => {
+    const runs = new Runs();
+    const done = runs.receive(update('a', [100]));
+    const other = runs.receive(update('b', [5]));
+    runs.end('a', 'failed');
+    expect([done.state, other.state]).toEqual(['finished', 'running']);
+    runs.end('b', 'stopped');
+    expect(other.state).toBe('stopped');
+    runs.receive(update('b', [6]));
+    expect(other.state).toBe('running');
+  });
+
+  test('old runs are forgotten', () => {
+    const runs = new Runs();
+    for (let i = 0; i < MAX_RUNS + 3; i++) runs.receive(update(`p${i}`, [1]));
+    expect(runs.all.map((run) => run.promptId)).toHaveLength(MAX_RUNS);
+    expect(runs.all[0]?.promptId).toBe('p3');
+  });
+});

@@ -1,0 +1,52 @@
+import { describe, expect, test } from 'vitest';
+import type { Run } from '../../src-web/runs.ts';
+import { clock, numberText, stateText, stepText } from '../../src-web/text.ts';
+
+const run: Run = {
+  node: '4',
+  promptId: 'p',
+  points: [{ step: 1200, metrics: {} }],
+  standing: { steps: 40_000, stepsPerSecond: 83.123, etaSeconds: 466.8 },
+  state: 'running',
+  workflow: null,
+};
+
+test('where a run is', () => expect(stepText(run)).toBe('1,200 / 40,000'));
+
+describe('how a run goes', () => {
+  test.each([
+    { standing: run.standing, state: 'running' as const, expected: '83.1 steps/s, 7:47 left' },
+    {
+      standing: { ...run.standing, etaSeconds: undefined },
+      state: 'running' as const,
+      expected: '83.1 steps/s',
+    },
+    {
+      standing: { steps: 5, stepsPerSecond: undefined, etaSeconds: undefined },
+      state: 'running' as const,
+      expected: '',
+    },
+    { standing: run.standing, state: 'stopped' as const, expected: 'stopped' },
+  ])('$expected', ({ standing, state, expected }) => {
+    expect(stateText({ ...run, standing, state })).toBe(expected);
+  });
+});
+
+test.each([
+  [0.0123456, '0.0123'],
+  [-12.345, '-12.3'],
+  [1.5, '1.5'],
+  [0, '0'],
+  [3.21e-7, '3.21e-7'],
+  [null, '-'],
+  [undefined, '-'],
+])('%j is shown as %j', (value, expected) => expect(numberText(value)).toBe(expected));
+
+test.each([
+  [0, '0:00'],
+  [9.1, '0:10'],
+  [-3, '0:00'],
+  [3599, '59:59'],
+  [3600, '1:00:00'],
+  [7384, '2:03:04'],
+])('%d s are %s', (seconds, expected) => expect(clock(seconds)).toBe(expected));
