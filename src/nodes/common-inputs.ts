@@ -1,5 +1,6 @@
 /** @file Inputs that several nodes share, each with its bounds and its tooltip written once. */
 import { z } from 'zod';
+import type { SEED_CONTROLS } from '../bridge/protocol/node-definition.ts';
 import { FlowstepError } from '../errors.ts';
 import { type TimeDensity, TimeDensitySchema } from '../trainer/flow/density.ts';
 import type { LoopOptions } from '../trainer/run/loop-options.ts';
@@ -8,8 +9,9 @@ import { RESUME_POLICIES } from '../trainer/run/run-folder.ts';
 /** JavaScript numbers are exact up to here; a larger seed would silently become another one. */
 const MAX_SEED = Number.MAX_SAFE_INTEGER;
 
-export function seedInput(tooltip: string) {
-  return z.int().min(0).max(MAX_SEED).default(0).meta({ tooltip, controlAfterGenerate: true });
+/** `control`: what becomes of the seed after a run; another seed is another training run, which starts from nothing. */
+export function seedInput(tooltip: string, control: (typeof SEED_CONTROLS)[number]) {
+  return z.int().min(0).max(MAX_SEED).default(0).meta({ tooltip, controlAfterGenerate: control });
 }
 
 export function learningRateInput(value: number, tooltip: string) {

@@ -5,6 +5,7 @@ import {
   InputDefinitionSchema,
   type OutputDefinition,
   OutputDefinitionSchema,
+  SEED_CONTROLS,
 } from '../bridge/protocol/node-definition.ts';
 import { bug } from '../errors.ts';
 
@@ -22,7 +23,7 @@ const FieldSchema = z.object({
   step: z.number().optional(),
   /** Name of the type that a link must carry; the field is a socket then, not a widget. */
   link: z.string().optional(),
-  controlAfterGenerate: z.boolean().optional(),
+  controlAfterGenerate: z.enum(SEED_CONTROLS).optional(),
 });
 
 type Field = z.infer<typeof FieldSchema>;

@@ -88,7 +88,7 @@ export const distillNode = defineNode({
       step: 0.01,
     }),
     ...densityInputs,
-    seed: seedInput('Decides every random draw of the training.'),
+    seed: seedInput('Decides every random draw of the training.', 'fixed'),
     ...runInputs,
     dataset: FlowDatasetSchema.optional().meta({
       tooltip: 'Real data, used when real_alpha is below 1.',

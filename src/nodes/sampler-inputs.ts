@@ -5,7 +5,10 @@ import { EVERY_CLASS } from './draw-samples.ts';
 import { ImageSchema, LatentSchema } from './handles.ts';
 
 export const samplerInputs = {
-  seed: seedInput('Decides the noise; the same seed gives the same noise as in ComfyUI.'),
+  seed: seedInput(
+    'Decides the noise; the same seed gives the same noise as in ComfyUI.',
+    'randomize',
+  ),
   count: z.int().min(1).max(65_536).default(16).meta({
     tooltip: 'How many samples to make. Not used when a latent is connected.',
     step: 1,

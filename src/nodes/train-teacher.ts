@@ -35,7 +35,7 @@ export const trainTeacherNode = defineNode({
       emaDecay: 0.995,
     }),
     ...densityInputs,
-    seed: seedInput('Decides the first weights and every random draw of the training.'),
+    seed: seedInput('Decides the first weights and every random draw of the training.', 'fixed'),
     ...runInputs,
   }),
   outputs: {

@@ -61,7 +61,7 @@ def test_every_definition_is_a_class(node: dict[str, Any], comfy_folders: Path) 
 
 def test_seeds_have_a_control_and_numbers_are_not_rounded() -> None:
     inputs = pack.NODE_CLASS_MAPPINGS["FlowstepDistill"].INPUT_TYPES()["optional"]
-    assert inputs["seed"][1]["control_after_generate"] is True
+    assert inputs["seed"][1]["control_after_generate"] == "fixed"
     assert inputs["learning_rate"][1]["round"] is False
 
 

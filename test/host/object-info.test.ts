@@ -30,7 +30,7 @@ describe('our definitions in ComfyUI form', () => {
     const sampler = find('FlowstepTeacherSampler');
     expect(sampler['seed']).toEqual([
       'INT',
-      expect.objectContaining({ default: 0, min: 0, control_after_generate: true }),
+      expect.objectContaining({ default: 0, min: 0, control_after_generate: 'randomize' }),
     ]);
     const [solvers, solver] = sampler['solver']!;
     expect(solvers).toContain('euler');

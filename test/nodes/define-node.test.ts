@@ -20,7 +20,7 @@ const node = defineNode({
     scale: z.number().min(0.5).max(2).default(1).meta({ tooltip: 'real' }),
     mode: z.enum(['a', 'b']).default('b').meta({ tooltip: 'one of' }),
     isLoud: z.boolean().default(false).meta({ tooltip: 'yes or no' }),
-    seed: z.int().min(0).max(99).default(0).meta({ tooltip: 's', controlAfterGenerate: true }),
+    seed: z.int().min(0).max(99).default(0).meta({ tooltip: 's', controlAfterGenerate: 'fixed' }),
   }),
   outputs: {
     picture: ImageSchema.meta({ tooltip: 'out' }),
@@ -75,7 +75,7 @@ describe('a node definition', () => {
         default: 0,
         min: 0,
         max: 99,
-        controlAfterGenerate: true,
+        controlAfterGenerate: 'fixed',
       },
     ]);
     expect(node.definition.outputs).toEqual([

@@ -6,6 +6,9 @@ export const WIDGET_TYPES = ['INT', 'FLOAT', 'STRING', 'BOOLEAN', 'COMBO'] as co
 
 const ConstantSchema = z.union([z.string(), z.number(), z.boolean()]);
 
+/** What becomes of a seed after a run: it stays, or another is drawn. */
+export const SEED_CONTROLS = ['fixed', 'randomize'] as const;
+
 export const InputDefinitionSchema = z.strictObject({
   name: z.string().min(1),
   /** A widget type, or the name of the type that a link must carry (IMAGE, FLOW_MODEL...). */
@@ -18,8 +21,8 @@ export const InputDefinitionSchema = z.strictObject({
   max: z.number().optional(),
   step: z.number().positive().optional(),
   options: z.array(z.string()).min(1).optional(),
-  /** True for seeds: ComfyUI's front end puts a "control after generate" widget behind the value. */
-  controlAfterGenerate: z.boolean().optional(),
+  /** For seeds: ComfyUI's front end puts a widget "control after generate" behind the value, which starts as this. */
+  controlAfterGenerate: z.enum(SEED_CONTROLS).optional(),
 });
 
 export const OutputDefinitionSchema = z.strictObject({
