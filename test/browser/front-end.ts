@@ -4,6 +4,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { type Browser, chromium, type Locator, type Page } from 'playwright-core';
+import { expect } from 'vitest';
 
 /** Debian's name first. */
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
@@ -230,10 +231,22 @@ export class Panel {
   /** The step that the chart tells when the pointer is at its left end. */
   async firstStep(): Promise<number> {
     const plot = this.#root.locator('.u-over');
-    const { height } = (await plot.boundingBox())!;
-    await plot.hover({ position: { x: 1, y: height / 2 }, force: true });
     const text = this.#root.locator('.flowstep-state', { hasText: 'at step' });
-    return stepOf(await text.innerText())!;
+    let step: number | undefined;
+    // A chart that has just begun may have nothing to tell yet, and is drawn anew under a pointer that rests.
+    await expect
+      .poll(
+        async () => {
+          await this.#root.page().mouse.move(0, 0);
+          const height = (await plot.boundingBox())?.height ?? 2;
+          await plot.hover({ position: { x: 1, y: height / 2 }, force: true, timeout: 2000 });
+          step = stepOf(await text.innerText({ timeout: 500 }).catch(() => ''));
+          return step;
+        },
+        { timeout: 30_000, interval: 100 },
+      )
+      .toBeDefined();
+    return step!;
   }
 }
 
