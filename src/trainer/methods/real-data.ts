@@ -17,8 +17,6 @@ export interface RealDataWeights {
   readonly realBeta: number;
 }
 
-export const WITHOUT_REAL_DATA: RealDataWeights = { realAlpha: 1, realBeta: 1 };
-
 /** Whether the losses have a real-data term; throws VALUE_OUT_OF_RANGE for weights that make no sense. */
 export function usesRealData({ realAlpha, realBeta }: RealDataWeights): boolean {
   const inRange = (value: number) => value > 0 && value <= 1;

@@ -3,22 +3,9 @@
  * Stable Diffusion 3 and 3.5: text and picture are two streams of tokens that attend to each other. Names are as released.
  * Tokens are kept as matrices [B * N, W], so each linear layer is one product.
  */
+import { rmsNormalization } from '../graph/composed.ts';
 import type { Value } from '../graph/graph.ts';
-import {
-  add,
-  concat,
-  div,
-  gelu,
-  mul,
-  reduceMean,
-  reshape,
-  silu,
-  slice,
-  split,
-  sqrt,
-  square,
-  transpose,
-} from '../graph/ops.ts';
+import { add, concat, gelu, mul, reshape, silu, slice, split, transpose } from '../graph/ops.ts';
 import { MMDIT_HEAD_WIDTH, type MmditConfig } from './config.ts';
 import {
   affine,
@@ -181,8 +168,7 @@ const ONES: Init = { kind: 'ones' };
 /** x / rms(x) times a gain, for each head of x [rows, W] (Zhang & Sennrich 2019). */
 function rmsNormalise(x: Value, gain: Value): Value {
   const heads = reshape(x, [x.shape[0]!, -1, MMDIT_HEAD_WIDTH]);
-  const rms = sqrt(add(reduceMean(square(heads), [-1], true), RMS_EPSILON));
-  return reshape(mul(div(heads, rms), gain), x.shape);
+  return reshape(rmsNormalization(heads, gain, RMS_EPSILON), x.shape);
 }
 
 /** Tokens of both streams, text first: [B * (N + M), W]. */

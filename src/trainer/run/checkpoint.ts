@@ -3,7 +3,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { FlowstepError } from '../../errors.ts';
-import { readSafetensors, readSafetensorsHeader, writeSafetensors } from '../files/safetensors.ts';
+import { readSafetensors, writeSafetensors } from '../files/safetensors.ts';
 import { float32 } from '../tensor.ts';
 
 export const CHECKPOINT_KEY = 'flowstep.checkpoint';
@@ -65,12 +65,6 @@ export async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     if (LEFTOVER.test(name)) await rm(join(folder, name), { force: true });
   }
-}
-
-/** What a checkpoint says of itself, without its vectors; throws CHECKPOINT_INVALID. */
-export async function readCheckpointInfo(file: string): Promise<CheckpointInfo> {
-  const { metadata } = await readSafetensorsHeader(file);
-  return parseCheckpointInfo(file, metadata[CHECKPOINT_KEY]);
 }
 
 /** Reads a checkpoint of the run `identity` into `state`; throws CHECKPOINT_INVALID and leaves `state` as it was. */

@@ -12,8 +12,17 @@ export interface EngineOptions {
   readonly threads?: number;
 }
 
+export interface SessionOptions {
+  /** ONNX Runtime's session configuration entries, besides those that all sessions have. */
+  readonly entries?: Readonly<Record<string, string>>;
+  /** Start of the name of a profile to write. */
+  readonly profile?: string;
+}
+
 /** ONNX Runtime's ORT_LOGGING_LEVEL_ERROR. */
 const LOG_ERRORS = 3;
+/** ONNX Runtime's ORT_ENABLE_ALL. */
+const OPTIMISE_ALL = 99;
 const ARENA_ALLOCATOR = 1;
 const DEFAULT_MEMORY = 0;
 
@@ -49,6 +58,34 @@ export class Engine {
     this.#memory = this.api.create('CreateCpuMemoryInfo', ARENA_ALLOCATOR, DEFAULT_MEMORY);
     // One arena for all sessions, so that programs which take turns share their working memory.
     this.api.call('CreateAndRegisterAllocator', this.environment, this.#memory, null);
+  }
+
+  /** A session over an encoded model, on the shared threads and arena of this engine's device. Throws ENGINE. */
+  createSession(model: Uint8Array, options: SessionOptions = {}): Pointer {
+    const { api } = this;
+    const session = api.create('CreateSessionOptions');
+    try {
+      api.call('DisablePerSessionThreads', session);
+      api.call('SetSessionGraphOptimizationLevel', session, OPTIMISE_ALL);
+      const entries = { 'session.use_env_allocators': '1', ...options.entries };
+      for (const [key, value] of Object.entries(entries)) {
+        api.call('AddSessionConfigEntry', session, key, value);
+      }
+      if (options.profile !== undefined) api.call('EnableProfiling', session, options.profile);
+      const { provider } = this.library;
+      if (provider) {
+        api.call('SessionOptionsAppendExecutionProvider', session, provider, [], [], 0);
+      }
+      return api.create(
+        'CreateSessionFromArray',
+        this.environment,
+        model,
+        model.byteLength,
+        session,
+      );
+    } finally {
+      api.release('ReleaseSessionOptions', session);
+    }
   }
 
   /** Handles that are bound and not given back: it must not grow while nothing is compiled. */

@@ -17,9 +17,6 @@ export interface ModelPort {
   readonly shape: readonly (number | undefined)[];
 }
 
-/** ONNX Runtime's ORT_ENABLE_ALL. */
-const OPTIMISE_ALL = 99;
-
 /** Named tensors. */
 export type Feed = Readonly<Record<string, Tensor>>;
 
@@ -39,28 +36,12 @@ export class ModelSession implements Disposable {
     this.outputs = graph.output.map((value) => port(value, file));
     this.#file = file;
     this.#engine = on;
-    const { api } = on;
-    const options = api.create('CreateSessionOptions');
     try {
-      api.call('DisablePerSessionThreads', options);
-      api.call('SetSessionGraphOptimizationLevel', options, OPTIMISE_ALL);
-      api.call('AddSessionConfigEntry', options, 'session.use_env_allocators', '1');
-      if (on.library.provider) {
-        api.call('SessionOptionsAppendExecutionProvider', options, on.library.provider, [], [], 0);
-      }
-      this.#session = api.create(
-        'CreateSessionFromArray',
-        on.environment,
-        model,
-        model.byteLength,
-        options,
-      );
+      this.#session = on.createSession(model);
     } catch (error) {
       throw this.#explained(error);
-    } finally {
-      api.release('ReleaseSessionOptions', options);
     }
-    this.#runOptions = api.create('CreateRunOptions');
+    this.#runOptions = on.api.create('CreateRunOptions');
   }
 
   /** Reads `inputs` and writes `outputs` in place; outputs that are not named are not given. Throws ENGINE. */

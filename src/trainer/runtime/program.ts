@@ -7,9 +7,6 @@ import { sameShape, type Tensor } from '../tensor.ts';
 import { type BoundTensor, type Engine, engine } from './engine.ts';
 import type { Pointer } from './ort-api.ts';
 
-/** ONNX Runtime's ORT_ENABLE_ALL. */
-const OPTIMISE_ALL = 99;
-
 /** On WebGPU the fused operator lacks the outputs mean and deviation, and the session fails; on the CPU it gains nothing. */
 const DISABLED_OPTIMISERS = 'SkipLayerNormFusion';
 
@@ -41,27 +38,12 @@ export class Program {
     this.#graph = graph;
     this.#unbound = new Set([...graph.inputs.keys(), ...graph.outputs.keys()]);
     const { api } = on;
-    const session = api.create('CreateSessionOptions');
-    try {
-      api.call('DisablePerSessionThreads', session);
-      api.call('SetSessionGraphOptimizationLevel', session, OPTIMISE_ALL);
-      const entry = (key: string, value: string) =>
-        api.call('AddSessionConfigEntry', session, key, value);
-      entry('session.use_env_allocators', '1');
-      entry('optimization.disable_specified_optimizers', DISABLED_OPTIMISERS);
-      if (PROFILE_PREFIX) {
-        api.call('EnableProfiling', session, `${PROFILE_PREFIX}-${this.name.replaceAll(' ', '-')}`);
-      }
-      if (on.library.provider) {
-        api.call('SessionOptionsAppendExecutionProvider', session, on.library.provider, [], [], 0);
-      }
-      const model = encodeOnnx(graph);
-      this.#session = this.#engineCall(() =>
-        api.create('CreateSessionFromArray', on.environment, model, model.byteLength, session),
-      );
-    } finally {
-      api.release('ReleaseSessionOptions', session);
-    }
+    this.#session = this.#engineCall(() =>
+      on.createSession(encodeOnnx(graph), {
+        entries: { 'optimization.disable_specified_optimizers': DISABLED_OPTIMISERS },
+        ...(PROFILE_PREFIX && { profile: `${PROFILE_PREFIX}-${this.name.replaceAll(' ', '-')}` }),
+      }),
+    );
     this.#binding = api.create('CreateIoBinding', this.#session);
     this.#runOptions = api.create('CreateRunOptions');
   }
