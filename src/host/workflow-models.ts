@@ -40,7 +40,7 @@ async function lookUp(node: WorkflowNode, file: string, roots: Roots): Promise<N
 
 function problemOf(file: string, found: string | undefined, wanted: string): string | undefined {
   if (found === undefined) return `there is no model file ${file}`;
-  if (wanted === '' || wanted === found) return undefined;
+  if (wanted === '' || wanted.toLowerCase() === found) return undefined;
   return `${file} is another file than the workflow means: its sha256 is ${found}, not ${wanted}`;
 }
 

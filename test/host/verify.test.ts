@@ -3,6 +3,7 @@ import { appendFile, cp, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { verify } from '../../src/host/verify.ts';
+import { sha256OfFile } from '../../src/trainer/files/hash.ts';
 import { readSafetensors, writeSafetensors } from '../../src/trainer/files/safetensors.ts';
 import { saveModel } from '../../src/trainer/run/model-file.ts';
 import { float32 } from '../../src/trainer/tensor.ts';
@@ -23,6 +24,14 @@ test('files as they were made are whole', async () => {
   );
   expect(found.every(({ ok }) => ok)).toBe(true);
   expect(found[0]!.checked).toEqual(expect.arrayContaining(['hash of the weights', 'model card']));
+});
+
+test('a workflow may spell the hash of its model in capitals, as Load Flow Model takes it', async () => {
+  const files = await makeFiles();
+  const hash = (await sha256OfFile(files.model)).toUpperCase();
+  const text = await readFile(files.workflow, 'utf8');
+  await writeFile(files.workflow, text.replace('"file"', `"sha256":"${hash}","file"`));
+  expect((await verify(files.workflow, files)).problems).toEqual([]);
 });
 
 /** Flips one bit at a distance from the end. */
