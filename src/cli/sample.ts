@@ -8,7 +8,7 @@ import { writePng } from '../nodes/pictures/picture.ts';
 import { writeSafetensors } from '../trainer/files/safetensors.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { loadModel } from '../trainer/run/model-file.ts';
-import { SOLVERS, type Solver } from '../trainer/run/sample.ts';
+import { SOLVERS, type Solver } from '../trainer/run/sample-request.ts';
 import type { Tensor } from '../trainer/tensor.ts';
 import { answer, JSON_HELP } from './answer.ts';
 import { addEngineOptions } from './engine-options.ts';

@@ -73,7 +73,7 @@ export function plainField(
       network,
       graph.input('x', [count, ...sampleShape(network)], 'float64'),
       graph.input('t', [count], 'float64'),
-      classes > 0 ? graph.input('labels', [count], 'int64') : undefined,
+      { labels: classes > 0 ? graph.input('labels', [count], 'int64') : undefined },
     );
     graph.output('v', v);
     const feeds = new Map<string, ArrayLike<number>>([

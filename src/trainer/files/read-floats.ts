@@ -30,6 +30,16 @@ export async function readFloats(file: SafetensorsFile, name: string): Promise<F
   return widen(await file.read(name));
 }
 
+/** The values of rows [from, to) along a tensor's first axis; throws as `readFloats`, and for 8-bit floats. */
+export async function readFloatRows(
+  file: SafetensorsFile,
+  name: string,
+  from: number,
+  to: number,
+): Promise<Float32Array> {
+  return widen(await file.readRows(name, from, to));
+}
+
 function widen({ dtype, data }: Tensor): Float32Array {
   switch (dtype) {
     case 'float16':

@@ -17,16 +17,14 @@ export interface Condition {
   readonly pooled?: Value | undefined;
 }
 
-/** The velocity v(x, t, condition) of a network: x [B, ...sample], t [B] -> like x. A value as condition is its labels. */
+/** The velocity v(x, t, condition) of a network: x [B, ...sample], t [B] -> like x. */
 export function velocity(
   scope: Scope,
   config: NetworkConfig,
   x: Value,
   t: Value,
-  condition?: Value | Condition,
+  { labels, context, pooled }: Condition = {},
 ): Value {
-  const { labels, context, pooled }: Condition =
-    condition && 'node' in condition ? { labels: condition } : (condition ?? {});
   if (classCount(config) > 0 && !labels) throw bug('a network with classes needs labels');
   switch (config.kind) {
     case 'mlp':

@@ -1,12 +1,14 @@
 /** @file What a distillation is told: options, checks, and the facts that decide its numbers. */
 import { FlowstepError } from '../../errors.ts';
 import type { Dataset } from '../data/dataset.ts';
+import type { PromptSet } from '../data/prompts.ts';
 import type { Json } from '../files/canonical-json.ts';
 import type { TimeDensity } from '../flow/density.ts';
 import type { VelocityWeight } from '../methods/fgm.ts';
 import { type RealDataWeights, usesRealData } from '../methods/real-data.ts';
-import { classCount, type NetworkConfig, sampleShape } from '../nn/config.ts';
-import { latestTime } from '../nn/network.ts';
+import { type NetworkConfig, sampleShape } from '../nn/config.ts';
+import { type LoraConfig, loraParameterList } from '../nn/lora.ts';
+import { latestTime, parameterList } from '../nn/network.ts';
 import { initialise, type ParameterList } from '../nn/parameters.ts';
 import { sameShape } from '../tensor.ts';
 import { type LoopOptions, loopConfiguration } from './loop-options.ts';
@@ -18,6 +20,15 @@ export interface OnlineOptions {
   readonly updates: number;
   readonly learningRate: number;
   readonly density: TimeDensity;
+  /** Train adapters on the teacher's weights instead of a network of its own. */
+  readonly lora?: LoraConfig | undefined;
+}
+
+/** Scales of classifier-free guidance; 1 = none. */
+export interface GuidanceScales {
+  readonly teacher: number;
+  /** The online flow is trained and used under guidance too (long and short guidance of SiD-DiT). */
+  readonly online: number;
 }
 
 export interface RealData extends RealDataWeights {
@@ -33,18 +44,26 @@ export interface DistillJob extends LoopOptions {
   readonly lambda1: number;
   readonly weight: VelocityWeight;
   readonly student: StudentSettings;
+  /** The student is adapters on the teacher's weights instead of a network of its own. */
+  readonly lora?: LoraConfig;
+  /** For networks that take text; drawn evenly. */
+  readonly prompts?: PromptSet;
+  readonly guidance?: GuidanceScales;
   readonly realData?: RealData;
 }
 
 /** The configuration but for network and student settings, which a model file has places of their own for. */
 export function factsOf(job: DistillJob): Readonly<Record<string, Json>> {
-  const { teacher, online, onlineModel, lambda1, weight, realData } = job;
+  const { teacher, online, onlineModel, lambda1, weight, lora, prompts, guidance, realData } = job;
   return {
     method: 'fgm',
     teacher: weightsHash(teacher),
     online: { ...online, ...(onlineModel && { start: weightsHash(onlineModel) }) },
     lambda1,
     weight,
+    ...(lora && { lora }),
+    ...(prompts && { prompts: { name: prompts.name, hash: prompts.hash } }),
+    ...(guidance && { guidance: { ...guidance } }),
     ...(realData && {
       realData: {
         dataset: { name: realData.dataset.name, hash: realData.dataset.hash },
@@ -56,19 +75,33 @@ export function factsOf(job: DistillJob): Readonly<Record<string, Json>> {
   };
 }
 
-/** First weights of the online flow. */
-export function onlineStart(job: DistillJob, list: ParameterList): Float32Array {
-  if (job.onlineModel) return job.onlineModel.parameters.slice();
-  if (job.online.init === 'teacher') return job.teacher.parameters.slice();
-  return initialise(list, job.seed);
+/** What a learner learns: all parameters of the network, or adapters. */
+export function learnedParameters(
+  { teacher }: DistillJob,
+  lora: LoraConfig | undefined,
+): ParameterList {
+  const { network } = teacher.info;
+  return lora ? loraParameterList(network, lora) : parameterList(network);
 }
 
-/** Throws SHAPE_MISMATCH or VALUE_OUT_OF_RANGE when teacher, online flow and real data do not fit together. */
-export function checkJob(
-  { teacher, onlineModel, realData, student }: DistillJob,
-  list: ParameterList,
-): void {
+/** First weights of the student. */
+export function studentStart(job: DistillJob, list: ParameterList): Float32Array {
+  return job.lora ? initialise(list, job.seed) : job.teacher.parameters.slice();
+}
+
+/** First weights of the online flow; fresh adapters change nothing, which is the teacher again. */
+export function onlineStart(job: DistillJob, list: ParameterList): Float32Array {
+  const { online, onlineModel, teacher, seed } = job;
+  if (onlineModel) return (onlineModel.adapters ?? onlineModel).parameters.slice();
+  if (online.init === 'teacher' && !online.lora) return teacher.parameters.slice();
+  return initialise(list, seed);
+}
+
+/** Throws SHAPE_MISMATCH or VALUE_OUT_OF_RANGE when teacher, online flow, real data and conditions (classes or prompts) do not fit together. */
+export function checkJob(job: DistillJob, conditions: number): void {
+  const { teacher, onlineModel, online, realData, student, guidance } = job;
   const { network } = teacher.info;
+  const list = parameterList(network);
   const latest = latestTime(network);
   if (student.tStar > latest) {
     throw new FlowstepError(
@@ -78,7 +111,23 @@ export function checkJob(
     );
   }
   checkWeights('the teacher', teacher, network, list);
-  if (onlineModel) checkWeights('the online flow', onlineModel, network, list);
+  if (onlineModel) {
+    checkWeights('the online flow', onlineModel, network, list);
+    checkAdapters(onlineModel, online.lora);
+  }
+  if (online.lora && online.init === 'random') {
+    throw new FlowstepError('VALUE_OUT_OF_RANGE', 'adapters cannot start from random weights', {
+      field: 'init',
+      hint: 'Set init to teacher, or lora_rank to 0.',
+    });
+  }
+  if (guidance && conditions === 0) {
+    throw new FlowstepError(
+      'VALUE_OUT_OF_RANGE',
+      'guidance leads towards a class or a text, and the teacher takes neither',
+      { field: 'cfg', hint: 'Set cfg and online_cfg to 1.' },
+    );
+  }
   if (!realData) return;
   if (!usesRealData(realData)) {
     throw new FlowstepError('VALUE_OUT_OF_RANGE', 'real data with realAlpha 1 would not be used', {
@@ -87,11 +136,20 @@ export function checkJob(
     });
   }
   const { shape, classes, name } = realData.dataset;
-  if (sameShape(shape, sampleShape(network)) && classes >= classCount(network)) return;
+  if (sameShape(shape, sampleShape(network)) && classes >= conditions) return;
   throw new FlowstepError(
     'SHAPE_MISMATCH',
-    `the real data ${name} has samples of [${shape.join(', ')}] with ${classes} classes, the teacher makes [${sampleShape(network).join(', ')}] with ${classCount(network)}`,
+    `the real data ${name} has samples of [${shape.join(', ')}] with ${classes} classes, the teacher makes [${sampleShape(network).join(', ')}] with ${conditions}`,
     { field: 'dataset', hint: 'Use the data that the teacher was trained on.' },
+  );
+}
+
+function checkAdapters({ adapters }: FlowModel, lora: LoraConfig | undefined): void {
+  if (JSON.stringify(adapters?.config) === JSON.stringify(lora)) return;
+  throw new FlowstepError(
+    'SHAPE_MISMATCH',
+    `the online flow has ${adapters ? `adapters of rank ${adapters.config.rank}` : 'no adapters'}, and ${lora ? `rank ${lora.rank}` : 'none'} are asked for`,
+    { field: 'lora_rank', hint: 'Go on with the settings that it was made with.' },
   );
 }
 

@@ -7,18 +7,33 @@
  */
 import type { Json } from '../files/canonical-json.ts';
 import { fillTimes, type TimeDensity } from '../flow/density.ts';
-import { classCount, sampleShape } from '../nn/config.ts';
-import { parameterList } from '../nn/network.ts';
+import { sampleShape } from '../nn/config.ts';
+import type { LoraConfig } from '../nn/lora.ts';
 import { learningRate } from '../optim/schedule.ts';
 import { STREAMS } from '../random/streams.ts';
 import { engine } from '../runtime/engine.ts';
-import { sizeOf } from '../tensor.ts';
-import { checkJob, type DistillJob, factsOf, onlineStart } from './distill-job.ts';
-import { onlineLoss, realFeeds, studentLoss } from './distill-losses.ts';
-import { type FeedSpec, GradientStep } from './gradient-step.ts';
-import { LABELS_FEED, randomLabels, setLabels } from './labels.ts';
+import { sizeOf, type Tensor } from '../tensor.ts';
+import {
+  type ConditionSource,
+  conditionFeeds,
+  conditionSource,
+  type FeedSpec,
+  randomChoices,
+  writeCondition,
+  zeros,
+} from './conditions.ts';
+import {
+  checkJob,
+  type DistillJob,
+  factsOf,
+  learnedParameters,
+  onlineStart,
+  studentStart,
+} from './distill-job.ts';
+import { EMPTY, onlineLoss, REAL, realFeeds, studentLoss } from './distill-losses.ts';
+import { GradientStep, TRAINED } from './gradient-step.ts';
 import { Learner, stateOf } from './learner.ts';
-import type { FlowModel, ModelInfo, StudentSettings } from './model.ts';
+import type { FlowModel } from './model.ts';
 import { NoiseFeed } from './noise-feed.ts';
 import { Pacer } from './pacer.ts';
 import { Preview } from './preview.ts';
@@ -46,6 +61,7 @@ export class Distiller implements Trainer<DistillModels> {
   readonly configuration: Readonly<Record<string, Json>>;
   readonly state: ReadonlyMap<string, Float32Array>;
   readonly #job: DistillJob;
+  readonly #conditions: ConditionSource;
   /** The configuration but for network and student settings, which a model file has places of their own for. */
   readonly #facts: Readonly<Record<string, Json>>;
   readonly #student: Learner;
@@ -64,10 +80,11 @@ export class Distiller implements Trainer<DistillModels> {
   /** Throws SHAPE_MISMATCH or VALUE_OUT_OF_RANGE when teacher, online flow and real data do not fit together. */
   constructor(job: DistillJob) {
     this.#job = job;
-    const { teacher, batch, seed, realData } = job;
+    const { teacher, batch, seed, online, realData } = job;
     const { network } = teacher.info;
-    const list = parameterList(network);
-    checkJob(job, list);
+    this.#conditions = conditionSource(network, job.prompts);
+    const { count: choices, tokens } = this.#conditions;
+    checkJob(job, choices);
     const shape = sampleShape(network);
     const size = batch * sizeOf(shape);
     this.sampleSize = sizeOf(shape);
@@ -80,11 +97,14 @@ export class Distiller implements Trainer<DistillModels> {
       clipValue: job.clipValue,
       emaDecay: job.emaDecay,
     };
-    const start = teacher.parameters.slice();
+    const list = learnedParameters(job, job.lora);
+    const start = studentStart(job, list);
     this.#student = new Learner('student', list, start, { ...options, ema: true });
-    this.#onlines = job.student.grid.map(
-      () => new Learner('online', list, onlineStart(job, list), { ...options, ema: false }),
-    );
+    const onlineList = learnedParameters(job, online.lora);
+    this.#onlines = job.student.grid.map(() => {
+      const onlineWeights = onlineStart(job, onlineList);
+      return new Learner('online', onlineList, onlineWeights, { ...options, ema: false });
+    });
     this.state = stateOf({
       student: this.#student,
       ...Object.fromEntries(this.#onlines.map((learner, k) => [`online-${k}`, learner])),
@@ -94,9 +114,10 @@ export class Distiller implements Trainer<DistillModels> {
       z: { shape },
       x1: { shape },
       t: { shape: [] },
-      ...(classCount(network) > 0 ? LABELS_FEED : {}),
+      ...conditionFeeds(network, tokens),
       ...(job.student.grid.length > 1 && { studentTime: { shape: [] } }),
     };
+    const constants = job.guidance ? this.#emptyCondition() : {};
     this.#onlineSteps = this.#onlines.map(
       (learner) =>
         new GradientStep({
@@ -104,8 +125,10 @@ export class Distiller implements Trainer<DistillModels> {
           network,
           batch,
           learner,
-          frozen: { student: this.#student.weights },
-          feeds: { ...feeds, ...(realData && realFeeds(network)) },
+          frozen: { student: this.#student.weights, teacher: teacher.parameters },
+          adapters: { student: job.lora, [TRAINED]: online.lora },
+          feeds: { ...feeds, ...(realData && realFeeds(network, tokens)) },
+          constants,
           build: (field, values) => onlineLoss(job, field, values),
         }),
     );
@@ -117,7 +140,9 @@ export class Distiller implements Trainer<DistillModels> {
           batch,
           learner: this.#student,
           frozen: { teacher: teacher.parameters, online: weights },
+          adapters: { [TRAINED]: job.lora, online: online.lora },
           feeds,
+          constants,
           build: (field, values) => studentLoss(job, field, values),
         }),
     );
@@ -139,10 +164,9 @@ export class Distiller implements Trainer<DistillModels> {
     this.#realNoise = realData && new NoiseFeed(size, seed, STREAMS.realNoise);
     this.#walk =
       job.student.grid.length > 1
-        ? new StudentWalk(teacher.info, this.#student.weights, job.student, batch, seed)
+        ? new StudentWalk(this.#studentModel(this.#student.weights), batch, tokens, seed)
         : undefined;
-    const shown = { info: this.#studentInfo(), parameters: this.#student.averaged };
-    this.#preview = new Preview(shown, seed);
+    this.#preview = new Preview(this.#studentModel(this.#student.averaged), this.#conditions, seed);
   }
 
   /** K online updates and one student update. */
@@ -197,13 +221,10 @@ export class Distiller implements Trainer<DistillModels> {
 
   /** The online flow is that of the student's last step. */
   models(): DistillModels {
-    const { student, ...info } = this.#studentInfo();
+    const online = this.#model('online', this.#onlines.at(-1)!.weights, this.#job.online.lora);
     return {
-      student: { info: { ...info, student }, parameters: this.#student.averaged.slice() },
-      online: {
-        info: { ...info, role: 'online' },
-        parameters: this.#onlines.at(-1)!.weights.slice(),
-      },
+      student: copied(this.#studentModel(this.#student.averaged)),
+      online: copied(online),
     };
   }
 
@@ -214,17 +235,37 @@ export class Distiller implements Trainer<DistillModels> {
     this.#preview.dispose();
   }
 
-  #studentInfo(): ModelInfo & { readonly student: StudentSettings } {
-    const { network, dataset } = this.#job.teacher.info;
+  /** The student with the weights or adapters in `vector`. */
+  #studentModel(vector: Float32Array) {
+    const { info, ...weights } = this.#model('student', vector, this.#job.lora);
+    return { info: { ...info, student: this.#job.student }, ...weights };
+  }
+
+  #model(
+    role: 'student' | 'online',
+    vector: Float32Array,
+    lora: LoraConfig | undefined,
+  ): FlowModel {
+    const { info, parameters } = this.#job.teacher;
+    const { network, dataset } = info;
     const steps = this.#student.updates;
     const training = { steps, ...this.#facts, threads: engine().threads };
+    const facts = { role, network, dataset, training: JSON.parse(JSON.stringify(training)) };
+    if (!lora) return { info: facts, parameters: vector };
     return {
-      role: 'student',
-      network,
-      dataset,
-      student: this.#job.student,
-      training: JSON.parse(JSON.stringify(training)),
+      info: { ...facts, lora: { config: lora, base: String(this.#facts['teacher']) } },
+      parameters,
+      adapters: { config: lora, parameters: vector },
     };
+  }
+
+  #emptyCondition(): Record<string, Tensor> {
+    const { network } = this.#job.teacher.info;
+    const { tokens, empty } = this.#conditions;
+    const feeds = Object.entries(conditionFeeds(network, tokens, EMPTY));
+    const constants = Object.fromEntries(feeds.map(([name, spec]) => [name, zeros(spec, 1)]));
+    writeCondition(network, empty, (name) => constants[EMPTY + name]!.data, 0, 1);
+    return constants;
   }
 
   #trainedStep(iteration: number): number {
@@ -232,17 +273,18 @@ export class Distiller implements Trainer<DistillModels> {
   }
 
   async #feed(step: GradientStep, draws: Draws, draw: number, trained: number): Promise<void> {
-    const { seed, teacher } = this.#job;
+    const { seed, batch, teacher } = this.#job;
     const z = step.feed('z') as Float32Array;
     await draws.latent.writeTo(z, draw);
     await draws.noise.writeTo(step.feed('x1') as Float32Array, draw);
     fillTimes(step.feed('t') as Float32Array, draws.density, seed, draws.timeStream, draw);
     const shared = 2 * draw + draws.parity;
-    const classes = classCount(teacher.info.network);
-    const labels = classes > 0 ? (step.feed('labels') as BigInt64Array) : undefined;
-    if (labels) randomLabels(labels, classes, seed, shared);
+    const { count } = this.#conditions;
+    const condition =
+      count > 0 ? await this.#conditions.rows(randomChoices(batch, count, seed, shared)) : {};
+    writeCondition(teacher.info.network, condition, (name) => step.feed(name), 0, batch);
     if (this.#walk) {
-      const time = await this.#walk.toStep(trained, z, labels, shared);
+      const time = await this.#walk.toStep(trained, z, condition, shared);
       (step.feed('studentTime') as Float32Array).fill(time);
     }
   }
@@ -255,13 +297,20 @@ export class Distiller implements Trainer<DistillModels> {
     await this.#realNoise!.writeTo(step.feed('realNoise') as Float32Array, draw);
     const times = step.feed('realTime') as Float32Array;
     fillTimes(times, online.density, seed, STREAMS.realTime, draw);
-    if (classCount(teacher.info.network) > 0) {
-      setLabels(step.feed('realLabels') as BigInt64Array, (k) => labels![k]!);
-    }
+    if (this.#conditions.count === 0) return;
+    const condition = await this.#conditions.rows(labels!);
+    const memory = (name: string) => step.feed(REAL + name);
+    writeCondition(teacher.info.network, condition, memory, 0, batch);
   }
 
   async #drawAhead(draws: Draws, draw: number): Promise<void> {
     await draws.latent.fill(draw);
     await draws.noise.fill(draw);
   }
+}
+
+/** The model with weights that stay as they are; a base that others share is not copied. */
+function copied({ info, parameters, adapters }: FlowModel): FlowModel {
+  if (!adapters) return { info, parameters: parameters.slice() };
+  return { info, parameters, adapters: { ...adapters, parameters: adapters.parameters.slice() } };
 }

@@ -6,25 +6,27 @@
  * flat gradient vector.
  */
 import { gradients } from '../autodiff/gradients.ts';
-import { filled, Graph, type Value } from '../graph/graph.ts';
+import { Graph, type Value } from '../graph/graph.ts';
 import { assertInPlaceSafe } from '../graph/in-place.ts';
 import { add, mul } from '../graph/ops.ts';
 import type { NetworkConfig } from '../nn/config.ts';
-import { cachedBatch, velocity } from '../nn/network.ts';
-import { bindParameters, ParameterScope, type ParameterSpec, views } from '../nn/parameters.ts';
+import { type LoraConfig, LoraScope, loraParameterList } from '../nn/lora.ts';
+import { type Condition, cachedBatch, parameterList, velocity } from '../nn/network.ts';
+import {
+  bindParameters,
+  ParameterScope,
+  type ParameterSpec,
+  type Scope,
+  views,
+} from '../nn/parameters.ts';
 import { Program } from '../runtime/program.ts';
-import { type DType, float32, type Shape, sizeOf, type Tensor } from '../tensor.ts';
+import { float32, type Tensor } from '../tensor.ts';
+import { conditionIn, type FeedSpec, zeros } from './conditions.ts';
 import type { Learner } from './learner.ts';
 import type { Pacer } from './pacer.ts';
 
-/** A network as a function of values, its parameters held by the graph; labels are the fed ones unless others are given. */
-export type Field = (x: Value, t: Value, labels?: Value) => Value;
-
-export interface FeedSpec {
-  /** Shape of one sample's part: the fed tensor is [batch, ...shape]. */
-  readonly shape: Shape;
-  readonly dtype?: DType;
-}
+/** A network as a function of values, its parameters held by the graph; the condition is the fed one unless another is given. */
+export type Field = (x: Value, t: Value, condition?: Condition) => Value;
 
 export interface BuiltLoss {
   readonly loss: Value;
@@ -40,13 +42,20 @@ export interface StepDefinition {
   readonly learner: Learner;
   /** Networks that are read only, by prefix: their flat weights. */
   readonly frozen: Readonly<Record<string, Float32Array>>;
+  /** Networks, by prefix, that are adapters on the frozen network BASE: their vectors are those of the adapters. */
+  readonly adapters?: Readonly<Record<string, LoraConfig | undefined>>;
   /** Tensors that are fed anew at every step. */
   readonly feeds: Readonly<Record<string, FeedSpec>>;
+  /** Tensors that stay; they are among the feeds that `build` gets. */
+  readonly constants?: Readonly<Record<string, Tensor>>;
   /** Builds the loss, a mean over samples, and what else is reported; `field(TRAINED)` is the network that learns. */
   build(field: (prefix: string) => Field, feeds: Readonly<Record<string, Value>>): BuiltLoss;
 }
 
 export const TRAINED = 'trained';
+
+/** The frozen network that adapters change. */
+export const BASE = 'teacher';
 
 const gradientInput = ({ name }: ParameterSpec) => `gradient/${name}`;
 const gradientOutput = ({ name }: ParameterSpec) => `gradient/${name}'`;
@@ -69,22 +78,32 @@ export class GradientStep {
   readonly #meters = new Map<string, Float32Array>();
 
   constructor(definition: StepDefinition) {
-    const { name, network, batch, learner, frozen } = definition;
+    const { name, network, batch, learner, frozen, adapters = {}, constants = {} } = definition;
     this.#learner = learner;
     const micro = largestDivisor(batch, cachedBatch(network));
     this.#parts = batch / micro;
 
     const graph = new Graph();
     const feeds: Record<string, Value> = {};
-    for (const [feed, { shape, dtype = 'float32' }] of Object.entries(definition.feeds)) {
-      feeds[feed] = graph.input(feed, [micro, ...shape], dtype);
-      this.#feeds.set(feed, zeros(dtype, [batch, ...shape]));
-      this.#bound.set(feed, zeros(dtype, [micro, ...shape]));
+    for (const [feed, spec] of Object.entries(definition.feeds)) {
+      const bound = zeros(spec, micro);
+      feeds[feed] = graph.input(feed, bound.shape, bound.dtype);
+      this.#feeds.set(feed, zeros(spec, batch));
+      this.#bound.set(feed, bound);
     }
+    for (const [constant, { shape, dtype }] of Object.entries(constants)) {
+      feeds[constant] = graph.input(constant, shape, dtype);
+    }
+    const condition = conditionIn(feeds, micro);
+    const scope = (prefix: string): Scope => {
+      const own = new ParameterScope(graph, prefix);
+      const lora = adapters[prefix];
+      return lora ? new LoraScope(new ParameterScope(graph, BASE), own, lora) : own;
+    };
     const field =
       (prefix: string): Field =>
-      (x, t, labels = feeds['labels']) =>
-        velocity(new ParameterScope(graph, prefix), network, x, t, labels);
+      (x, t, other = condition) =>
+        velocity(scope(prefix), network, x, t, other);
     const { loss, meters = {}, held = [] } = definition.build(field, feeds);
     for (const [meter, value] of Object.entries({ loss, ...meters })) {
       graph.output(meter, value);
@@ -93,7 +112,9 @@ export class GradientStep {
     this.#outputGradients(graph, loss, held);
 
     this.#program = new Program(graph, { name });
-    for (const [feed, tensor] of this.#bound) this.#program.bindInput(feed, tensor);
+    for (const [feed, tensor] of [...this.#bound, ...Object.entries(constants)]) {
+      this.#program.bindInput(feed, tensor);
+    }
     for (const [meter, data] of this.#meters) this.#program.bindOutput(meter, float32(data, []));
     const { list, gradient, weights } = learner;
     const gradientViews = views(list, gradient);
@@ -104,7 +125,9 @@ export class GradientStep {
     }
     bindParameters(this.#program, graph, TRAINED, list, weights);
     for (const [prefix, flat] of Object.entries(frozen)) {
-      bindParameters(this.#program, graph, prefix, list, flat);
+      const lora = adapters[prefix];
+      const frozenList = lora ? loraParameterList(network, lora) : parameterList(network);
+      bindParameters(this.#program, graph, prefix, frozenList, flat);
     }
   }
 
@@ -157,8 +180,4 @@ export class GradientStep {
       else (data as Float32Array).set(rows as Float32Array);
     }
   }
-}
-
-function zeros(dtype: DType, shape: Shape): Tensor {
-  return { dtype, shape, data: filled(dtype, sizeOf(shape), 0) };
 }

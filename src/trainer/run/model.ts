@@ -4,6 +4,7 @@ import { canonicalJson } from '../files/canonical-json.ts';
 import { sha256 } from '../files/hash.ts';
 import { studentGrid } from '../flow/grid.ts';
 import { NetworkConfigSchema } from '../nn/config.ts';
+import { type LoraConfig, LoraConfigSchema } from '../nn/lora.ts';
 
 export const TRANSITIONS = ['euler', 'fresh'] as const;
 
@@ -48,6 +49,8 @@ export const ModelInfoSchema = z.strictObject({
   network: NetworkConfigSchema,
   /** Present for students only. */
   student: StudentSettingsSchema.optional(),
+  /** For adapters: their form, and the hash of the weights that they adapt. */
+  lora: z.strictObject({ config: LoraConfigSchema, base: z.string() }).optional(),
   /** Name and hash of the data set that the teacher was trained on. */
   dataset: z.strictObject({ name: z.string(), hash: z.string() }),
   /** What trained it: seed, steps, options, hash of the teacher... shown in the model card. */
@@ -56,14 +59,27 @@ export const ModelInfoSchema = z.strictObject({
 
 export type ModelInfo = z.infer<typeof ModelInfoSchema>;
 
+/** Adapters in the order of `loraParameterList`. */
+export interface Adapters {
+  readonly config: LoraConfig;
+  readonly parameters: Float32Array;
+}
+
 /** A network with its weights, one flat float32 vector in the order of the network's parameter list. */
 export interface FlowModel {
   readonly info: ModelInfo;
   readonly parameters: Float32Array;
+  /** What the model adds to `parameters`, which are then its base's and may be shared with other models. */
+  readonly adapters?: Adapters;
 }
 
 /** sha256 of what a model computes: network and float32 weights, whatever its file's name, type or metadata. */
-export function weightsHash({ info, parameters }: FlowModel): string {
-  const { buffer, byteOffset, byteLength } = parameters;
-  return sha256(canonicalJson(info.network), new Uint8Array(buffer, byteOffset, byteLength));
+export function weightsHash({ info, parameters, adapters }: FlowModel): string {
+  const parts = [canonicalJson(info.network), bytesOf(parameters)];
+  if (adapters) parts.push(canonicalJson(adapters.config), bytesOf(adapters.parameters));
+  return sha256(...parts);
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }

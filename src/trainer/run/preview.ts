@@ -1,10 +1,12 @@
 /** @file What a run shows while it trains: samples of its averaged weights, from the same noise every time. */
-import { classCount, sampleShape } from '../nn/config.ts';
+import { sampleShape } from '../nn/config.ts';
 import { fillNormal } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
 import { float32, sizeOf, type Tensor } from '../tensor.ts';
+import type { ConditionSource } from './conditions.ts';
 import type { FlowModel } from './model.ts';
-import { Sampler, type Solver } from './sample.ts';
+import { Sampler } from './sample.ts';
+import type { Solver } from './sample-request.ts';
 
 /** A scatter plot needs many points; a grid of pictures is looked at one by one. */
 const POINTS = 2048;
@@ -15,23 +17,25 @@ const TEACHER_STEPS = 20;
 export class Preview {
   readonly #model: FlowModel;
   readonly #solver: Solver;
+  readonly #conditions: ConditionSource;
   readonly #seed: number;
   #sampler: Sampler | undefined;
 
   /** The model's weights may change between calls: they are read anew each time. */
-  constructor(model: FlowModel, seed: number) {
+  constructor(model: FlowModel, conditions: ConditionSource, seed: number) {
     this.#model = model;
+    this.#conditions = conditions;
     this.#solver = model.info.student ? 'one-step' : 'euler';
     this.#seed = seed;
   }
 
-  /** Samples [count, ...sample], each class in turn. Throws INTERRUPTED. */
+  /** Samples [count, ...sample], each class or prompt in turn. Throws INTERRUPTED. */
   async samples(signal?: AbortSignal): Promise<Tensor<'float32'>> {
     const { network, student } = this.#model.info;
     const sample = sampleShape(network);
     const count = sample.length === 1 ? POINTS : PICTURES;
-    const classes = classCount(network);
-    this.#sampler ??= new Sampler(this.#model, this.#solver, count);
+    const { count: choices, tokens } = this.#conditions;
+    this.#sampler ??= new Sampler(this.#model, this.#solver, count, { tokens });
     const noise = (draw: number) => {
       const data = new Float32Array(count * sizeOf(sample));
       fillNormal(data, this.#seed, STREAMS.preview, draw);
@@ -42,7 +46,8 @@ export class Preview {
         solver: this.#solver,
         ...(student ? {} : { steps: TEACHER_STEPS }),
         noise: noise(0),
-        ...(classes > 0 && { labels: Int32Array.from({ length: count }, (_, i) => i % classes) }),
+        ...(choices > 0 &&
+          (await this.#conditions.rows(Int32Array.from({ length: count }, (_, i) => i % choices)))),
         ...(student?.transition === 'fresh' && {
           freshNoise: student.grid.slice(1).map((_, k) => noise(k + 1)),
         }),

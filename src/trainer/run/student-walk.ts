@@ -1,8 +1,10 @@
 /** @file Takes the latents of a student of several steps to the step that is trained, without gradient. */
 import { fillIndices, fillNormalAsync } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
-import { MAX_STUDENT_STEPS, type ModelInfo, type StudentSettings } from './model.ts';
-import { Sampler, studentStrides } from './sample.ts';
+import type { ConditionRows } from './conditions.ts';
+import { type FlowModel, MAX_STUDENT_STEPS, type StudentSettings } from './model.ts';
+import { Sampler } from './sample.ts';
+import { studentStrides } from './sample-request.ts';
 
 /** Which step of a student of `steps` steps is trained in an iteration: drawn evenly, a function of (seed, iteration). */
 export function trainedStep(steps: number, seed: number, iteration: number): number {
@@ -17,16 +19,15 @@ export class StudentWalk {
   readonly #settings: StudentSettings;
   readonly #seed: number;
 
-  /** `weights` are the student's own memory, read as they are at each walk. */
+  /** The student's weights are read as they are at each walk; `tokens` is the length of texts. */
   constructor(
-    teacher: ModelInfo,
-    weights: Float32Array,
-    settings: StudentSettings,
+    student: FlowModel & { readonly info: { readonly student: StudentSettings } },
     batch: number,
+    tokens: number,
     seed: number,
   ) {
-    this.#sampler = new Sampler({ info: teacher, parameters: weights }, 'euler', batch);
-    this.#settings = settings;
+    this.#sampler = new Sampler(student, 'euler', batch, { tokens });
+    this.#settings = student.info.student;
     this.#seed = seed;
   }
 
@@ -34,7 +35,7 @@ export class StudentWalk {
   async toStep(
     step: number,
     z: Float32Array,
-    labels: BigInt64Array | undefined,
+    condition: ConditionRows,
     draw: number,
   ): Promise<number> {
     const { grid, cIn, transition } = this.#settings;
@@ -50,7 +51,7 @@ export class StudentWalk {
       );
     }
     const strides = studentStrides(grid.slice(0, step), grid[step]!, transition, fresh);
-    await this.#sampler.integrate(z, strides, labels && Int32Array.from(labels, Number));
+    await this.#sampler.integrate(z, strides, condition);
     return grid[step]!;
   }
 

@@ -1,10 +1,12 @@
 /** @file Trains a teacher by flow matching. */
 import { FlowstepError } from '../../errors.ts';
 import type { Dataset } from '../data/dataset.ts';
+import type { PromptSet } from '../data/prompts.ts';
+import type { Json } from '../files/canonical-json.ts';
 import { fillTimes } from '../flow/density.ts';
 import { linearPath } from '../flow/path.ts';
 import { flowMatchingLoss } from '../methods/flow-matching.ts';
-import { classCount, type NetworkConfig, sampleShape } from '../nn/config.ts';
+import { type NetworkConfig, sampleShape } from '../nn/config.ts';
 import { parameterList } from '../nn/network.ts';
 import { initialise } from '../nn/parameters.ts';
 import { learningRate } from '../optim/schedule.ts';
@@ -12,8 +14,14 @@ import { fillUniform } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
 import { engine } from '../runtime/engine.ts';
 import { sameShape, sizeOf } from '../tensor.ts';
+import {
+  type ConditionSource,
+  conditionFeeds,
+  conditionSource,
+  NO_CONDITION,
+  writeCondition,
+} from './conditions.ts';
 import { GradientStep, TRAINED } from './gradient-step.ts';
-import { LABELS_FEED, setLabels } from './labels.ts';
 import { Learner, stateOf } from './learner.ts';
 import { type LoopOptions, loopConfiguration } from './loop-options.ts';
 import type { FlowModel, ModelInfo } from './model.ts';
@@ -25,19 +33,24 @@ import type { StepResult, Trainer } from './trainer.ts';
 export interface TeacherJob extends LoopOptions {
   readonly dataset: Dataset;
   readonly network: NetworkConfig;
+  /** For networks that take text: one prompt for each class of the data, in their order. */
+  readonly prompts?: PromptSet;
 }
 
 type TeacherModels = { readonly teacher: FlowModel };
 
-/** Share of samples that are trained without their label, so that the teacher also knows the unconditional flow. */
-const LABEL_DROPOUT = 0.1;
+/** Share of samples that are trained without their condition, so that the teacher also knows the unconditional flow. */
+const CONDITION_DROPOUT = 0.1;
 
 export class TeacherTrainer implements Trainer<TeacherModels> {
   readonly watched = 'loss/teacher';
   readonly sampleSize: number;
-  readonly configuration;
+  readonly configuration: Readonly<Record<string, Json>>;
   readonly state: ReadonlyMap<string, Float32Array>;
   readonly #job: TeacherJob;
+  /** The configuration but for network and data set, which a model file has places of their own for. */
+  readonly #facts: Readonly<Record<string, Json>>;
+  readonly #conditions: ConditionSource;
   readonly #learner: Learner;
   readonly #step: GradientStep;
   readonly #noise: NoiseFeed;
@@ -47,16 +60,21 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
 
   /** Throws SHAPE_MISMATCH when network and data set do not fit. */
   constructor(job: TeacherJob) {
-    const { dataset, network, batch, seed } = job;
-    requireFit(network, dataset);
+    const { dataset, network, prompts, batch, seed } = job;
+    this.#conditions = conditionSource(network, prompts);
+    requireFit(network, dataset, this.#conditions.count);
     this.#job = job;
     const shape = sampleShape(network);
     this.sampleSize = sizeOf(shape);
-    this.configuration = {
+    this.#facts = {
       method: 'flow-matching',
+      ...(prompts && { prompts: { name: prompts.name, hash: prompts.hash } }),
+      ...loopConfiguration(job),
+    };
+    this.configuration = {
       network,
       dataset: { name: dataset.name, hash: dataset.hash },
-      ...loopConfiguration(job),
+      ...this.#facts,
     };
     const list = parameterList(network);
     this.#learner = new Learner('teacher', list, initialise(list, seed), {
@@ -79,7 +97,7 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
         x0: { shape },
         x1: { shape },
         t: { shape: [] },
-        ...(classCount(network) > 0 ? LABELS_FEED : {}),
+        ...conditionFeeds(network, this.#conditions.tokens),
       },
       build: (field, { x0, x1, t }) => {
         const { xt, c } = linearPath(x0!, x1!, t!);
@@ -88,7 +106,8 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
     });
     this.#noise = new NoiseFeed(batch * this.sampleSize, seed, STREAMS.teacherNoise);
     this.#drop = new Float32Array(batch);
-    this.#preview = new Preview({ info: this.#info(), parameters: this.#learner.averaged }, seed);
+    const shown = { info: this.#info(), parameters: this.#learner.averaged };
+    this.#preview = new Preview(shown, this.#conditions, seed);
   }
 
   async step(index: number): Promise<StepResult> {
@@ -98,12 +117,13 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
     (step.feed('x0') as Float32Array).set(data.x);
     await this.#noise.writeTo(step.feed('x1') as Float32Array, index);
     fillTimes(step.feed('t') as Float32Array, density, seed, STREAMS.teacherTime, index);
-    const classes = classCount(network);
-    if (classes > 0) {
+    if (this.#conditions.count > 0) {
       fillUniform(this.#drop, seed, STREAMS.labels, index);
-      setLabels(step.feed('labels') as BigInt64Array, (k) =>
-        this.#drop[k]! < LABEL_DROPOUT ? classes : data.labels![k]!,
+      const choices = data.labels!.map((label, k) =>
+        this.#drop[k]! < CONDITION_DROPOUT ? NO_CONDITION : label,
       );
+      const rows = await this.#conditions.rows(choices);
+      writeCondition(network, rows, (name) => step.feed(name), 0, batch);
     }
     const { loss } = await step.run(this.#pacer, () => this.#noise.fill(index + 1));
     const rate = learningRate(this.#job.learningRate, schedule, warmup, index, steps);
@@ -131,16 +151,19 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
   }
 
   #info(): ModelInfo {
-    const { network, dataset, ...training } = this.configuration;
-    const { updates: steps } = this.#learner;
-    const { threads } = engine();
-    return { role: 'teacher', network, dataset, training: { steps, ...training, threads } };
+    const { dataset, network } = this.#job;
+    const training = { steps: this.#learner.updates, ...this.#facts, threads: engine().threads };
+    return {
+      role: 'teacher',
+      network,
+      dataset: { name: dataset.name, hash: dataset.hash },
+      training: JSON.parse(JSON.stringify(training)),
+    };
   }
 }
 
-function requireFit(network: NetworkConfig, dataset: Dataset): void {
+function requireFit(network: NetworkConfig, dataset: Dataset, classes: number): void {
   const shape = sampleShape(network);
-  const classes = classCount(network);
   if (sameShape(shape, dataset.shape) && (classes === 0 || classes === dataset.classes)) return;
   throw new FlowstepError(
     'SHAPE_MISMATCH',

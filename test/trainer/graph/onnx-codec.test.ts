@@ -56,7 +56,8 @@ function ditWithGradients() {
   feeds.set('x', Array.from({ length: sizeOf(shape) }, random));
   const x = graph.input('x', shape);
   const scope = new ParameterScope(graph, 'network');
-  const y = velocity(scope, config, x, graph.input('t', [2]), graph.input('labels', [2], 'int64'));
+  const labels = graph.input('labels', [2], 'int64');
+  const y = velocity(scope, config, x, graph.input('t', [2]), { labels });
   graph.output('y', y);
   const found = gradients(reduceSumSquare(y), [x, ...scope.values()]);
   for (const [i, g] of found.entries()) graph.output(`g${i}`, g);

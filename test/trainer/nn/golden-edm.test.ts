@@ -128,7 +128,9 @@ function withGradients(made: SetUp): void {
 function withoutGradients(made: SetUp): void {
   const { graph, scope, config, input, labels } = made;
   graph.output('out_plain', denoiser(made, labels('none'), undefined));
-  const u = velocity(scope, config, input('flow.x_t'), input('flow.t'), labels('given'));
+  const u = velocity(scope, config, input('flow.x_t'), input('flow.t'), {
+    labels: labels('given'),
+  });
   graph.output('flow.u', u);
 }
 

@@ -39,7 +39,7 @@ function velocityAt(network: NetworkConfig, t: readonly number[]): Float64Array 
   const shape = [t.length, ...sampleShape(network)];
   const [x, labels] = [graph.input('x', shape), graph.input('labels', [t.length], 'int64')];
   const scope = new ParameterScope(graph, 'network');
-  graph.output('u', velocity(scope, network, x, graph.input('t', [t.length]), labels));
+  graph.output('u', velocity(scope, network, x, graph.input('t', [t.length]), { labels }));
   // The same noise in every place.
   const one = noiseOf(sampleShape(network)).data;
   const feeds = new Map<string, ArrayLike<number>>([
@@ -138,7 +138,7 @@ test('written as ONNX with its gradients, it is read again', () => {
   const x = graph.input('x', [2, ...sampleShape(network)]);
   const scope = new ParameterScope(graph, 'network');
   const labels = graph.input('labels', [2], 'int64');
-  const u = velocity(scope, network, x, graph.input('t', [2]), labels);
+  const u = velocity(scope, network, x, graph.input('t', [2]), { labels });
   graph.output('u', u);
   for (const [i, g] of gradients(reduceSumSquare(u), [x, ...scope.values()]).entries()) {
     graph.output(`g${i}`, g);

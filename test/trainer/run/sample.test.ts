@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { cachedBatch } from '../../../src/trainer/nn/network.ts';
 import type { FlowModel } from '../../../src/trainer/run/model.ts';
-import { type SampleRequest, sample } from '../../../src/trainer/run/sample.ts';
+import { sample } from '../../../src/trainer/run/sample.ts';
+import type { SampleRequest } from '../../../src/trainer/run/sample-request.ts';
 import { float32 } from '../../../src/trainer/tensor.ts';
 import { relativeGap } from '../../support/gradcheck.ts';
 import {
