@@ -6,6 +6,7 @@ import { lossPlotNode } from './loss-plot.ts';
 import { oneStepSamplerNode } from './one-step-sampler.ts';
 import { onlineFlowNode } from './online-flow.ts';
 import { pictureGridNode } from './picture-grid.ts';
+import { promptSetNode } from './prompt-set.ts';
 import { createRegistry, type NodeRegistry } from './registry.ts';
 import { saveImageNode } from './save-image.ts';
 import { saveModelNode } from './save-model.ts';
@@ -20,6 +21,7 @@ export function allNodes(): NodeRegistry {
     teacherSamplerNode,
     datasetNode,
     trainTeacherNode,
+    promptSetNode,
     onlineFlowNode,
     distillNode,
     lossPlotNode,

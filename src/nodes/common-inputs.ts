@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { SEED_CONTROLS } from '../bridge/protocol/node-definition.ts';
 import { FlowstepError } from '../errors.ts';
 import { type TimeDensity, TimeDensitySchema } from '../trainer/flow/density.ts';
+import { LoraConfigSchema } from '../trainer/nn/lora.ts';
 import type { LoopOptions } from '../trainer/run/loop-options.ts';
 import { RESUME_POLICIES } from '../trainer/run/run-folder.ts';
 
@@ -122,6 +123,38 @@ export const densityInputs = {
     step: 0.1,
   }),
 };
+
+/** Whether a network learns through adapters, and which. */
+export const loraInputs = {
+  lora_rank: z.int().min(0).max(1024).default(0).meta({
+    tooltip:
+      "Learn a LoRA of this rank on the teacher's weights instead of all weights: far less memory; 0 = all weights.",
+    step: 1,
+  }),
+  lora_alpha: z.number().min(0).max(4096).default(0).meta({
+    tooltip: 'Scale of the LoRA is alpha / rank; 0 = alpha is the rank.',
+    step: 1,
+  }),
+  lora_targets: z.string().default('').meta({
+    tooltip:
+      'Layers that get adapters, by the ends of their names, separated by commas; empty = attention and feed-forward (qkv, proj, fc1, fc2).',
+  }),
+};
+
+/** The adapters that the inputs ask for. */
+export function readLoraInputs(inputs: z.infer<z.ZodObject<typeof loraInputs>>) {
+  const { lora_rank: rank, lora_alpha: alpha, lora_targets } = inputs;
+  if (rank === 0) return undefined;
+  const targets = lora_targets
+    .split(',')
+    .map((name) => name.trim())
+    .filter(Boolean);
+  return LoraConfigSchema.parse({
+    rank,
+    alpha: alpha === 0 ? rank : alpha,
+    ...(targets.length > 0 && { targets }),
+  });
+}
 
 type LoopValues = z.infer<z.ZodObject<ReturnType<typeof trainingInputs>>> &
   DensityValues & { seed: number };

@@ -9,8 +9,9 @@ import { latents } from '../trainer/data/latents.ts';
 import { pictureBatch } from '../trainer/data/picture-batch.ts';
 import { pictureFolder } from '../trainer/data/picture-folder.ts';
 import { pointSet } from '../trainer/data/points.ts';
+import { openPrompts, type PromptSet } from '../trainer/data/prompts.ts';
 import { Progress } from '../trainer/run/progress.ts';
-import type { FlowDatasetHandle } from './handles.ts';
+import type { FlowDatasetHandle, FlowPromptsHandle } from './handles.ts';
 import type { NodeContext } from './node-context.ts';
 import { openFile, resolveInside } from './root-files.ts';
 
@@ -53,6 +54,14 @@ export async function openDataset(
   throw new FlowstepError('DATASET_INVALID', `data set ${dataset.name} has changed`, {
     hint: 'Run Flow Dataset again, so that the graph names the data that is there now.',
   });
+}
+
+/** The prompts that a handle names. */
+export async function openPromptSet(
+  handle: FlowPromptsHandle | undefined,
+  { roots }: NodeContext,
+): Promise<PromptSet | undefined> {
+  return handle && openPrompts(handle.path, await openFile(roots, handle));
 }
 
 async function readDataset(

@@ -3,32 +3,46 @@ import { z } from 'zod';
 import { FlowstepError } from '../errors.ts';
 import { VELOCITY_WEIGHTS } from '../trainer/methods/fgm.ts';
 import { usesRealData } from '../trainer/methods/real-data.ts';
+import type { LoraConfig } from '../trainer/nn/lora.ts';
+import { latestTime } from '../trainer/nn/network.ts';
 import type { RealData } from '../trainer/run/distill-job.ts';
 import { Distiller } from '../trainer/run/distiller.ts';
-import { MAX_STUDENT_STEPS, studentSettings, TRANSITIONS } from '../trainer/run/model.ts';
+import { withLora } from '../trainer/run/lora-model.ts';
+import {
+  type FlowModel,
+  MAX_STUDENT_STEPS,
+  studentSettings,
+  TRANSITIONS,
+} from '../trainer/run/model.ts';
 import { loadModel } from '../trainer/run/model-file.ts';
 import {
   densityInputs,
   loopOptions,
+  loraInputs,
+  readLoraInputs,
   runInputs,
   seedInput,
   trainingInputs,
 } from './common-inputs.ts';
-import { openDataset } from './datasets.ts';
+import { openDataset, openPromptSet } from './datasets.ts';
 import { defineNode } from './define-node.ts';
-import { openTeacher } from './flow-models.ts';
+import { modelKey, openTeacher } from './flow-models.ts';
 import {
   type FlowDatasetHandle,
   FlowDatasetSchema,
   type FlowModelHandle,
   FlowModelSchema,
+  FlowPromptsSchema,
   FlowReportSchema,
   type OnlineFlowHandle,
   OnlineFlowSchema,
 } from './handles.ts';
 import type { NodeContext } from './node-context.ts';
-import { openFile } from './root-files.ts';
+import { type FileRef, openFile } from './root-files.ts';
 import { reportOf, requireFinished, runTraining, storeModel } from './training-run.ts';
+
+/** t* as 0 stands for the usual one of the network. */
+const T_STAR_AUTO = 0;
 
 /** c_in as 0 stands for "equal to t*", which no valid value can mean. */
 const CIN_AUTO = 0;
@@ -53,8 +67,9 @@ export const distillNode = defineNode({
         "Weight of |u - v|^2 in the loss: 0 leaves the paper's L2 alone, its choice for pictures and the steadier one; 1 is the full loss.",
       step: 0.05,
     }),
-    t_star: z.number().min(0.01).max(1).default(0.97).meta({
-      tooltip: 'Time at which the student looks at its input: near 1, as the input is pure noise.',
+    t_star: z.number().min(0).max(1).default(T_STAR_AUTO).meta({
+      tooltip:
+        'Time at which the student looks at its input: near 1, as the input is pure noise. 0 = 1 for Stable Diffusion 3 and LoRA, which samplers of a graph then run in one step, and 0.97 for others.',
       step: 0.01,
     }),
     c_in: z.number().min(0).max(10).default(CIN_AUTO).meta({
@@ -93,6 +108,20 @@ export const distillNode = defineNode({
     dataset: FlowDatasetSchema.optional().meta({
       tooltip: 'Real data, used when real_alpha is below 1.',
     }),
+    prompts: FlowPromptsSchema.optional().meta({
+      tooltip: 'For models that take text: what the student learns to make.',
+    }),
+    cfg: z.number().min(1).max(100).default(1).meta({
+      tooltip:
+        "Classifier-free guidance of the teacher, which the student then has built in; 1 = none, Stable Diffusion 3's usual is 4.5.",
+      step: 0.1,
+    }),
+    online_cfg: z.number().min(1).max(100).default(1).meta({
+      tooltip:
+        'Guidance under which the online flow is trained and used (long and short guidance); 1 = none, or the same as cfg.',
+      step: 0.1,
+    }),
+    ...loraInputs,
   }),
   outputs: {
     student: FlowModelSchema.meta({ tooltip: 'The one-step student, for One-Step Sampler.' }),
@@ -102,9 +131,12 @@ export const distillNode = defineNode({
   async execute(inputs, context) {
     requireSameTeacher(inputs.teacher, inputs.online);
     const teacher = await openTeacher(inputs.teacher, context);
-    const { weights } = inputs.online;
-    const onlineModel = weights && (await loadModel(await openFile(context.roots, weights)));
+    const onlineModel = await onlineModelOf(inputs.online, teacher, context);
     const realData = await realDataOf(inputs, context);
+    const prompts = await openPromptSet(inputs.prompts, context);
+    const lora = readLoraInputs(inputs);
+    const tStar = inputs.t_star === T_STAR_AUTO ? usualTStar(teacher, lora) : inputs.t_star;
+    const { cfg, online_cfg } = inputs;
     const distiller = new Distiller({
       teacher,
       online: inputs.online.options,
@@ -113,28 +145,54 @@ export const distillNode = defineNode({
       lambda1: inputs.lambda1,
       weight: inputs.weight,
       student: studentSettings({
-        tStar: inputs.t_star,
-        cIn: inputs.c_in === CIN_AUTO ? inputs.t_star : inputs.c_in,
+        tStar,
+        cIn: inputs.c_in === CIN_AUTO ? tStar : inputs.c_in,
         steps: inputs.student_steps,
         shift: inputs.shift,
         transition: inputs.transition,
       }),
+      ...(lora && { lora }),
+      ...(prompts && { prompts }),
+      ...((cfg > 1 || online_cfg > 1) && { guidance: { teacher: cfg, online: online_cfg } }),
       ...(realData && { realData }),
     });
     const { models, outcome, run } = await runTraining('student', distiller, inputs, ID, context);
-    const student = await storeModel(run, 'student', models.student, context);
+    const file = await storeModel(run, 'student', models.student, context);
+    const student = lora
+      ? withLastLora(inputs.teacher, file)
+      : { type: 'FLOW_MODEL' as const, ...file };
     const online = await storeModel(run, 'online', models.online, context);
     requireFinished(outcome, run);
     return {
       outputs: {
-        student: { type: 'FLOW_MODEL' as const, ...student },
+        student,
         online: { ...inputs.online, weights: online },
         report: await reportOf(run, `FGM ${run.name}`, context),
       },
-      files: [student.path, online.path],
+      files: [file.path, online.path],
     };
   },
 });
+
+/** Samplers of a graph begin at t = 1, which LoRAs and Stable Diffusion 3 are made for; the paper's t* is 0.97. */
+function usualTStar({ info }: FlowModel, lora: LoraConfig | undefined): number {
+  return lora || info.network.kind === 'mmdit' ? latestTime(info.network) : 0.97;
+}
+
+/** The online flow's weights from an earlier run. */
+async function onlineModelOf(
+  { weights, options }: OnlineFlowHandle,
+  teacher: FlowModel,
+  context: NodeContext,
+): Promise<FlowModel | undefined> {
+  if (!weights) return undefined;
+  const file = await openFile(context.roots, weights);
+  return options.lora ? withLora(teacher, file, 1) : loadModel(file);
+}
+
+function withLastLora({ loras = [], ...base }: FlowModelHandle, file: FileRef): FlowModelHandle {
+  return { ...base, loras: [...loras, { file, strength: 1 }] };
+}
 
 async function realDataOf(
   inputs: {
@@ -164,7 +222,7 @@ async function realDataOf(
 
 /** An online flow that follows another teacher starts far from the student and the loss means nothing. */
 function requireSameTeacher(teacher: FlowModelHandle, online: OnlineFlowHandle): void {
-  if (teacher.sha256 === online.teacher) return;
+  if (modelKey(teacher) === online.teacher) return;
   throw new FlowstepError('WORKFLOW_INVALID', 'the online flow was made for another teacher', {
     field: 'online',
     hint: 'Wire the same model into the "teacher" inputs of Online Flow and FGM Distill.',

@@ -1,11 +1,19 @@
 /** @file From a model and a seed to samples, and from samples to something to look at. */
 import { FlowstepError } from '../errors.ts';
-import { classCount, sampleShape } from '../trainer/nn/config.ts';
+import type { PromptSet } from '../trainer/data/prompts.ts';
+import { latentOut, SD3_CHANNELS } from '../trainer/flow/sd3-latent.ts';
+import {
+  classCount,
+  MmditConfigSchema,
+  type NetworkConfig,
+  sampleShape,
+} from '../trainer/nn/config.ts';
 import { prepareNoise } from '../trainer/random/torch-noise.ts';
+import { type ConditionRows, conditionSource, type TextRows } from '../trainer/run/conditions.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { sample } from '../trainer/run/sample.ts';
 import type { Solver } from '../trainer/run/sample-request.ts';
-import { type Shape, sameShape, type Tensor } from '../trainer/tensor.ts';
+import { float32, type Shape, sameShape, sizeOf, type Tensor } from '../trainer/tensor.ts';
 import type { Latent } from './handles.ts';
 import { pictureGrid } from './pictures/grid.ts';
 import { type Picture, samplesToImageTensor, toImageTensor } from './pictures/picture.ts';
@@ -20,8 +28,15 @@ export interface DrawRequest {
   readonly steps?: number;
   readonly seed: number;
   readonly count: number;
-  /** One class for all samples; EVERY_CLASS or left out = each in turn. */
+  /** One class (or one of the prompts) for all samples; EVERY_CLASS or left out = each in turn. */
   readonly label?: number;
+  /** For models that take text: one for all samples or one for each, or prompts to choose from. */
+  readonly text?: TextRows | undefined;
+  readonly prompts?: PromptSet | undefined;
+  /** Classifier-free guidance; 1 or left out = none. */
+  readonly cfg?: number;
+  /** What guidance leads away from; left out = no class, or the empty prompt. */
+  readonly negative?: TextRows | undefined;
 }
 
 /** Samples of the model from the noise that ComfyUI would draw for the same seed. */
@@ -31,9 +46,9 @@ export async function drawSamples(
   signal?: AbortSignal,
 ): Promise<Tensor<'float32'>> {
   requireFittingSolver(model, request.solver);
-  const labels = labelsFor(model, request);
+  const condition = await conditionFor(model, request);
   const shape = [request.count, ...sampleShape(model.info.network)];
-  const { solver, steps, seed } = request;
+  const { solver, steps, seed, cfg = 1, negative } = request;
   const { student } = model.info;
   return sample(
     model,
@@ -41,7 +56,10 @@ export async function drawSamples(
       solver,
       ...(steps !== undefined && { steps }),
       noise: prepareNoise(shape, seed),
-      ...(labels && { labels }),
+      ...condition,
+      ...(cfg !== 1 && {
+        guidance: { scale: cfg, negative: negative ? { text: negative } : emptyOf(model, request) },
+      }),
       ...(student?.transition === 'fresh' && {
         freshNoise: student.grid.slice(1).map((_, k) => prepareNoise(shape, seed + 1 + k)),
       }),
@@ -64,8 +82,32 @@ function requireFittingSolver(model: FlowModel, solver: Solver): void {
       });
 }
 
-function labelsFor(model: FlowModel, { label, count }: DrawRequest): Int32Array | undefined {
-  const classes = classCount(model.info.network);
+async function conditionFor(model: FlowModel, request: DrawRequest): Promise<ConditionRows> {
+  const { text, prompts } = request;
+  if (text) return { text };
+  const { network } = model.info;
+  if (network.kind !== 'mmdit' || !prompts) {
+    return { labels: choicesFor(classCount(network), request) };
+  }
+  const choices = choicesFor(prompts.count, request);
+  return choices ? conditionSource(network, prompts).rows(choices) : {};
+}
+
+/** What stands for no condition. */
+function emptyOf({ info }: FlowModel, { text, prompts }: DrawRequest): ConditionRows {
+  if (prompts) return { text: prompts.empty };
+  if (!text) return {};
+  // As ConditioningZeroOut gives.
+  const zero = ({ shape }: Tensor<'float32'>) => {
+    const one = shape.with(0, 1);
+    return float32(new Float32Array(sizeOf(one)), one);
+  };
+  if (info.network.kind !== 'mmdit') return {};
+  return { text: { context: zero(text.context), pooled: zero(text.pooled) } };
+}
+
+/** Classes or prompts by number, one for each sample; undefined when there are none to choose from. */
+function choicesFor(classes: number, { label, count }: DrawRequest): Int32Array | undefined {
   const every = label === undefined || label === EVERY_CLASS;
   if (classes === 0) {
     if (every) return undefined;
@@ -79,20 +121,25 @@ function labelsFor(model: FlowModel, { label, count }: DrawRequest): Int32Array 
     throw new FlowstepError(
       'VALUE_OUT_OF_RANGE',
       `label ${label}: the model has ${classes} classes`,
-      {
-        field: 'label',
-        hint: `Labels go from 0 to ${classes - 1}.`,
-      },
+      { field: 'label', hint: `Labels go from 0 to ${classes - 1}.` },
     );
   }
   return new Int32Array(count).fill(label);
 }
 
-/** How many samples a LATENT asks for; only its shape counts, as a full denoise starts from pure noise. */
-export function countOfLatent(model: FlowModel, latent: Latent): number {
+/**
+ * The model for samples of a LATENT's size, and how many it asks for; only its shape counts, as a full denoise starts from
+ * pure noise. Throws SHAPE_MISMATCH when the model cannot make that size.
+ */
+export function fittedToLatent(
+  model: FlowModel,
+  latent: Latent,
+): { readonly model: FlowModel; readonly count: number } {
   const [count = 0, ...shape] = latent.samples.shape;
   const wanted = sampleShape(model.info.network);
-  if (count > 0 && sameShape(shape, wanted)) return count;
+  if (count > 0 && sameShape(shape, wanted)) return { model, count };
+  const network = resized(model.info.network, shape);
+  if (count > 0 && network) return { model: { ...model, info: { ...model.info, network } }, count };
   throw new FlowstepError(
     'SHAPE_MISMATCH',
     `the latent has shape [${latent.samples.shape.join(', ')}], but the model makes [count, ${wanted.join(', ')}]`,
@@ -101,6 +148,13 @@ export function countOfLatent(model: FlowModel, latent: Latent): number {
       hint: 'Set the empty latent to the size of the model, or use count instead.',
     },
   );
+}
+
+/** A network of text makes latents of any size that its position table covers. */
+function resized(network: NetworkConfig, [channels, height, width]: Shape) {
+  if (network.kind !== 'mmdit' || channels !== network.channels) return undefined;
+  const other = MmditConfigSchema.safeParse({ ...network, height, width });
+  return other.success ? other.data : undefined;
 }
 
 /** How samples of one shape are shown. */
@@ -129,8 +183,8 @@ export function pictureOfSamples(samples: Tensor<'float32'>): Picture {
 }
 
 /** Outputs of a sampler node: the samples, and an IMAGE where there is something to see. */
-export function samplerResult(samples: Tensor<'float32'>) {
-  const latent = { samples };
+export function samplerResult({ info }: FlowModel, samples: Tensor<'float32'>) {
+  const latent = { samples: onWire(info.network, samples) };
   switch (lookOf(samples.shape.slice(1))) {
     case 'pictures':
       return { outputs: { latent, image: samplesToImageTensor(samples) } };
@@ -144,4 +198,10 @@ export function samplerResult(samples: Tensor<'float32'>) {
         },
       };
   }
+}
+
+/** Latents of Stable Diffusion 3 travel as its decoder takes them, not as its network does. */
+function onWire(network: NetworkConfig, samples: Tensor<'float32'>): Tensor<'float32'> {
+  const isSd3 = network.kind === 'mmdit' && network.channels === SD3_CHANNELS;
+  return isSd3 ? float32(latentOut(samples.data), samples.shape) : samples;
 }

@@ -1,5 +1,6 @@
 /** @file From handles to models in memory. */
 import { FlowstepError } from '../errors.ts';
+import { withLora } from '../trainer/run/lora-model.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { loadModel } from '../trainer/run/model-file.ts';
 import type { FlowModelHandle } from './handles.ts';
@@ -9,27 +10,53 @@ import { openFile } from './root-files.ts';
 /** Weights that stay in memory between nodes: a graph uses a model in several, and again in the next run. */
 const MAX_KEPT_BYTES = 2 ** 30;
 
-/** By the sha256 of the file, least recently used first. Nobody writes to a model's weights. */
+/** By `modelKey`, least recently used first. Nobody writes to a model's weights. */
 const kept = new Map<string, FlowModel>();
 
-/** Reads the model that the handle names. */
+/** What a handle's model is made of: the same text, the same weights. */
+export function modelKey({ sha256, loras = [] }: FlowModelHandle): string {
+  return [sha256, ...loras.map(({ file, strength }) => `${file.sha256}*${strength}`)].join('+');
+}
+
+/** Reads the model that the handle names. Models that differ in adapters alone share their base's weights. */
 export async function openModel(handle: FlowModelHandle, context: NodeContext): Promise<FlowModel> {
   const file = await openFile(context.roots, handle);
-  const model = kept.get(handle.sha256) ?? (await loadModel(file));
-  kept.delete(handle.sha256);
-  kept.set(handle.sha256, model);
+  const key = modelKey(handle);
+  const model = kept.get(key) ?? (await readModel(handle, file, context));
+  kept.delete(key);
+  kept.set(key, model);
   forgetOldest();
   return model;
 }
 
+async function readModel(
+  { loras = [], ...handle }: FlowModelHandle,
+  file: string,
+  context: NodeContext,
+): Promise<FlowModel> {
+  const last = loras.at(-1);
+  if (!last) return loadModel(file);
+  const before = loras.slice(0, -1);
+  const base = await openModel({ ...handle, ...(before.length && { loras: before }) }, context);
+  return withLora(base, await openFile(context.roots, last.file), last.strength);
+}
+
 function forgetOldest(): void {
-  let bytes = 0;
-  for (const { parameters } of kept.values()) bytes += parameters.byteLength;
-  for (const [sha256, { parameters }] of kept) {
-    if (bytes <= MAX_KEPT_BYTES) return;
-    kept.delete(sha256);
-    bytes -= parameters.byteLength;
+  for (const key of kept.keys()) {
+    if (keptBytes() <= MAX_KEPT_BYTES) return;
+    kept.delete(key);
   }
+}
+
+function keptBytes(): number {
+  const vectors = new Set<Float32Array>();
+  for (const { parameters, adapters } of kept.values()) {
+    vectors.add(parameters);
+    if (adapters) vectors.add(adapters.parameters);
+  }
+  let bytes = 0;
+  for (const { byteLength } of vectors) bytes += byteLength;
+  return bytes;
 }
 
 /** Reads a model that must be a teacher. */

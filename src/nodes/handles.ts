@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { POINT_SET_NAMES } from '../trainer/data/points.ts';
 import { TimeDensitySchema } from '../trainer/flow/density.ts';
+import { LoraConfigSchema } from '../trainer/nn/lora.ts';
 import { sizeOf, type Tensor } from '../trainer/tensor.ts';
 import { FileRefSchema } from './root-files.ts';
 
@@ -24,10 +25,22 @@ const pictureFields = {
   flip: z.boolean().optional(),
 };
 
-/** A trained teacher or student on disk. */
+/** A trained teacher or student on disk, and LoRA files that change it, in their order. */
 export const FlowModelSchema = linked(
   'FLOW_MODEL',
-  FileRefSchema.extend({ type: z.literal('FLOW_MODEL') }),
+  FileRefSchema.extend({
+    type: z.literal('FLOW_MODEL'),
+    loras: z
+      .array(z.strictObject({ file: FileRefSchema, strength: z.number() }))
+      .min(1)
+      .optional(),
+  }),
+);
+
+/** A file of prompts as embeddings. */
+export const FlowPromptsSchema = linked(
+  'FLOW_PROMPTS',
+  FileRefSchema.extend({ type: z.literal('FLOW_PROMPTS') }),
 );
 
 /** Where a data set is, and the hash of what it held when the graph named it. */
@@ -71,13 +84,14 @@ export const OnlineFlowSchema = linked(
   'ONLINE_FLOW',
   z.strictObject({
     type: z.literal('ONLINE_FLOW'),
-    /** sha256 of the teacher's file that it was made for. */
+    /** `modelKey` of the teacher that it was made for. */
     teacher: z.string(),
     options: z.strictObject({
       init: z.enum(['teacher', 'random']),
       updates: z.int().min(1),
       learningRate: z.number().positive(),
       density: TimeDensitySchema,
+      lora: LoraConfigSchema.optional(),
     }),
     weights: FileRefSchema.optional(),
   }),
@@ -114,6 +128,23 @@ export const ImageSchema = linked(
 /** ComfyUI's LATENT; keys that we do not know are kept, as its own nodes do. */
 export const LatentSchema = linked('LATENT', z.looseObject({ samples: FloatTensorSchema }));
 
+/** ComfyUI's CONDITIONING: texts as [tokens [B, L, W], options]; several entries are several texts. */
+export const ConditioningSchema = linked(
+  'CONDITIONING',
+  z
+    .array(
+      z.tuple([
+        FloatTensorSchema.refine((t) => t.shape.length === 3, {
+          error: 'must have shape [B, L, W]',
+        }),
+        z.looseObject({ pooled_output: FloatTensorSchema.nullish() }),
+      ]),
+    )
+    .min(1),
+);
+
+export type Conditioning = z.infer<typeof ConditioningSchema>;
+export type FlowPromptsHandle = z.infer<typeof FlowPromptsSchema>;
 export type FlowModelHandle = z.infer<typeof FlowModelSchema>;
 export type FlowDatasetHandle = z.infer<typeof FlowDatasetSchema>;
 export type OnlineFlowHandle = z.infer<typeof OnlineFlowSchema>;

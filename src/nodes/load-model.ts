@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import { FlowstepError } from '../errors.ts';
 import { defineNode } from './define-node.ts';
-import { openModel } from './flow-models.ts';
-import { FlowModelSchema } from './handles.ts';
+import { modelKey, openModel } from './flow-models.ts';
+import { type FlowModelHandle, FlowModelSchema } from './handles.ts';
 import type { NodeContext } from './node-context.ts';
 import { type FileRef, foldersOf, nameFile } from './root-files.ts';
 
@@ -29,15 +29,22 @@ export const loadModelNode = defineNode({
     made_by: z.string().default('').meta({
       tooltip: 'Workflow that makes the file, told when it is missing.',
     }),
+    lora: z.string().default('').meta({
+      tooltip:
+        'LoRA file for the model: a path below the models folder, the output folder or one of the LoRA folders; empty = none.',
+    }),
+    strength: z.number().min(-10).max(10).default(1).meta({
+      tooltip: 'How much of the LoRA is added; 1 = as it was trained.',
+      step: 0.05,
+    }),
   }),
   outputs: {
     model: FlowModelSchema.meta({ tooltip: 'The model; samplers and trainers take it.' }),
   },
-  fingerprint: async (inputs, context) => (await findModel(inputs, context)).sha256,
+  fingerprint: async (inputs, context) => modelKey(await nameModel(inputs, context)),
   async execute(inputs, context) {
-    const ref = await findModel(inputs, context);
-    requireHash(ref, inputs);
-    const model = { type: 'FLOW_MODEL' as const, ...ref };
+    const model = await nameModel(inputs, context);
+    requireHash(model, inputs);
     // A file that is no model must fail here, at the node that names it, not where it is used.
     await openModel(model, context);
     return { outputs: { model } };
@@ -49,22 +56,43 @@ interface WantedModel {
   readonly file: string;
   readonly sha256: string;
   readonly made_by: string;
+  readonly lora: string;
+  readonly strength: number;
+}
+
+async function nameModel(wanted: WantedModel, context: NodeContext): Promise<FlowModelHandle> {
+  const model = { type: 'FLOW_MODEL' as const, ...(await findModel(wanted, context)) };
+  if (wanted.lora === '') return model;
+  const file = await findFile(wanted.lora, context);
+  if (file) return { ...model, loras: [{ file, strength: wanted.strength }] };
+  throw new FlowstepError('FILE_NOT_FOUND', `there is no LoRA file ${wanted.lora}`, {
+    field: 'lora',
+    hint: `It was looked for in ${searched(context)}.`,
+  });
 }
 
 /** The models folder first: what a run has written there by the same name must not replace it. */
-async function findModel(wanted: WantedModel, context: NodeContext): Promise<FileRef> {
+async function findFile(path: string, { roots }: NodeContext): Promise<FileRef | undefined> {
   for (const root of ['models', 'output'] as const) {
     try {
-      return await nameFile(context.roots, root, wanted.file);
+      return await nameFile(roots, root, path);
     } catch (error) {
       if (!(error instanceof FlowstepError) || error.code !== 'FILE_NOT_FOUND') throw error;
     }
   }
-  const folders = [...foldersOf(context.roots, 'models'), context.roots.output];
+  return undefined;
+}
+
+const searched = ({ roots }: NodeContext): string =>
+  [...foldersOf(roots, 'models'), roots.output].join(' and in ');
+
+async function findModel(wanted: WantedModel, context: NodeContext): Promise<FileRef> {
+  const found = await findFile(wanted.file, context);
+  if (found) return found;
   const hash = wanted.sha256 && ` (sha256 ${wanted.sha256})`;
   throw new FlowstepError('FILE_NOT_FOUND', `there is no model file ${wanted.file}${hash}`, {
     field: 'file',
-    hint: [`It was looked for in ${folders.join(' and in ')}.`, howToMake(wanted)]
+    hint: [`It was looked for in ${searched(context)}.`, howToMake(wanted)]
       .filter(Boolean)
       .join(' '),
   });

@@ -2,10 +2,9 @@
 import { z } from 'zod';
 import { MAX_STUDENT_STEPS } from '../trainer/run/model.ts';
 import { defineNode } from './define-node.ts';
-import { countOfLatent, drawSamples, samplerResult } from './draw-samples.ts';
-import { openModel } from './flow-models.ts';
+import { drawSamples, samplerResult } from './draw-samples.ts';
 import { FlowModelSchema } from './handles.ts';
-import { samplerInputs, samplerOutputs } from './sampler-inputs.ts';
+import { samplerInputs, samplerOutputs, samplerRequest } from './sampler-inputs.ts';
 
 /** Stands for the student's own number of steps. */
 const AS_TRAINED = 0;
@@ -24,19 +23,13 @@ export const oneStepSamplerNode = defineNode({
     }),
   }),
   outputs: samplerOutputs,
-  async execute({ model: handle, seed, count, label, latent, steps }, context) {
-    const model = await openModel(handle, context);
+  async execute({ steps, ...inputs }, context) {
+    const { model, request } = await samplerRequest(inputs, context);
     const samples = await drawSamples(
       model,
-      {
-        solver: 'one-step',
-        ...(steps !== AS_TRAINED && { steps }),
-        seed,
-        count: latent ? countOfLatent(model, latent) : count,
-        label,
-      },
+      { ...request, solver: 'one-step', ...(steps !== AS_TRAINED && { steps }) },
       context.signal,
     );
-    return samplerResult(samples);
+    return samplerResult(model, samples);
   },
 });

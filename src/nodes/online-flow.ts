@@ -1,7 +1,14 @@
 /** @file Online Flow: how the flow that follows the student is started and trained. */
 import { z } from 'zod';
-import { densityInputs, learningRateInput, readDensity } from './common-inputs.ts';
+import {
+  densityInputs,
+  learningRateInput,
+  loraInputs,
+  readDensity,
+  readLoraInputs,
+} from './common-inputs.ts';
 import { defineNode } from './define-node.ts';
+import { modelKey } from './flow-models.ts';
 import { FlowModelSchema, OnlineFlowSchema } from './handles.ts';
 
 export const onlineFlowNode = defineNode({
@@ -22,19 +29,22 @@ export const onlineFlowNode = defineNode({
     }),
     learning_rate: learningRateInput(1e-3, "Adam's learning rate of the online flow."),
     ...densityInputs,
+    ...loraInputs,
   }),
   outputs: {
     online: OnlineFlowSchema.meta({ tooltip: 'For the "online" input of FGM Distill.' }),
   },
   async execute(inputs) {
+    const lora = readLoraInputs(inputs);
     const online = {
       type: 'ONLINE_FLOW' as const,
-      teacher: inputs.teacher.sha256,
+      teacher: modelKey(inputs.teacher),
       options: {
         init: inputs.init,
         updates: inputs.updates,
         learningRate: inputs.learning_rate,
         density: readDensity(inputs),
+        ...(lora && { lora }),
       },
     };
     return { outputs: { online } };

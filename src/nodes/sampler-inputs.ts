@@ -1,8 +1,19 @@
 /** @file Inputs and outputs that both samplers have. */
 import { z } from 'zod';
+import type { FlowModel } from '../trainer/run/model.ts';
 import { seedInput } from './common-inputs.ts';
-import { EVERY_CLASS } from './draw-samples.ts';
-import { ImageSchema, LatentSchema } from './handles.ts';
+import { textOf } from './conditioning.ts';
+import { openPromptSet } from './datasets.ts';
+import { type DrawRequest, EVERY_CLASS, fittedToLatent } from './draw-samples.ts';
+import { openModel } from './flow-models.ts';
+import {
+  ConditioningSchema,
+  type FlowModelHandle,
+  FlowPromptsSchema,
+  ImageSchema,
+  LatentSchema,
+} from './handles.ts';
+import type { NodeContext } from './node-context.ts';
 
 export const samplerInputs = {
   seed: seedInput(
@@ -18,7 +29,15 @@ export const samplerInputs = {
     step: 1,
   }),
   latent: LatentSchema.optional().meta({
-    tooltip: 'Its batch size is the number of samples; its contents are not used.',
+    tooltip:
+      'Its batch size is the number of samples, and its size theirs where the model leaves it open; its contents are not used.',
+  }),
+  conditioning: ConditioningSchema.optional().meta({
+    tooltip: "For models that take text: the prompt, from the model's text encoders.",
+  }),
+  prompts: FlowPromptsSchema.optional().meta({
+    tooltip:
+      'For models that take text: a prompt set instead of a prompt; label is the number of the prompt, -1 = each in turn.',
   }),
 };
 
@@ -28,3 +47,22 @@ export const samplerOutputs = {
     tooltip: 'The samples as pictures; points in the plane as a scatter plot.',
   }),
 };
+
+type SamplerInputs = z.output<z.ZodObject<typeof samplerInputs>> & {
+  readonly model: FlowModelHandle;
+};
+
+/** The model in the size that is asked for, and what both samplers are asked for alike. */
+export async function samplerRequest(
+  { model: handle, seed, count, label, latent, conditioning, prompts }: SamplerInputs,
+  context: NodeContext,
+): Promise<{ readonly model: FlowModel; readonly request: Omit<DrawRequest, 'solver'> }> {
+  const model = await openModel(handle, context);
+  const wanted = latent ? fittedToLatent(model, latent) : { model, count };
+  const text = conditioning && textOf(conditioning, 'conditioning');
+  const set = await openPromptSet(prompts, context);
+  return {
+    model: wanted.model,
+    request: { seed, count: wanted.count, label, text, prompts: set },
+  };
+}

@@ -8,9 +8,14 @@ import {
   seedInput,
   trainingInputs,
 } from './common-inputs.ts';
-import { openDataset } from './datasets.ts';
+import { openDataset, openPromptSet } from './datasets.ts';
 import { defineNode } from './define-node.ts';
-import { FlowDatasetSchema, FlowModelSchema, FlowReportSchema } from './handles.ts';
+import {
+  FlowDatasetSchema,
+  FlowModelSchema,
+  FlowPromptsSchema,
+  FlowReportSchema,
+} from './handles.ts';
 import { NETWORK_PRESET_NAMES, networkFor } from './network-presets.ts';
 import { reportOf, requireFinished, runTraining, storeModel } from './training-run.ts';
 
@@ -37,6 +42,9 @@ export const trainTeacherNode = defineNode({
     ...densityInputs,
     seed: seedInput('Decides the first weights and every random draw of the training.', 'fixed'),
     ...runInputs,
+    prompts: FlowPromptsSchema.optional().meta({
+      tooltip: 'For networks that take text: one prompt for each class of the data, in order.',
+    }),
   }),
   outputs: {
     model: FlowModelSchema.meta({ tooltip: 'The trained teacher.' }),
@@ -46,7 +54,13 @@ export const trainTeacherNode = defineNode({
     const dataset = await openDataset(inputs.dataset, context);
     const network = networkFor(inputs.network, dataset);
     const options = loopOptions(inputs);
-    const trainer = new TeacherTrainer({ dataset, network, ...options });
+    const prompts = await openPromptSet(inputs.prompts, context);
+    const trainer = new TeacherTrainer({
+      dataset,
+      network,
+      ...(prompts && { prompts }),
+      ...options,
+    });
     const { models, outcome, run } = await runTraining('teacher', trainer, inputs, ID, context);
     const file = await storeModel(run, 'teacher', models.teacher, context);
     requireFinished(outcome, run);

@@ -1,5 +1,4 @@
 /** @file Writing adapters as a LoRA file that ComfyUI and the tools around it take: kohya's names and metadata. */
-import { FlowstepError } from '../../errors.ts';
 import type { NetworkConfig } from '../nn/config.ts';
 import { DOWN, type LoraConfig, loraParameterList, UP } from '../nn/lora.ts';
 import { kohyaStem } from '../nn/lora-names.ts';
@@ -19,15 +18,16 @@ const BASES: Readonly<Record<Sd3Form, readonly [string, string]>> = {
 
 export interface LoraFileOptions {
   readonly title: string;
-  readonly date: Date;
+  /** Left out, the same adapters give the same bytes. */
+  readonly date?: Date;
   readonly dtype?: 'float32' | 'float16' | 'bfloat16';
   /** More entries of the file's metadata. */
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /**
- * Writes the adapters in `flat`, the vector of `loraParameterList(network, lora)`, atomically. Throws VALUE_OUT_OF_RANGE for a
- * network that is not Stable Diffusion 3's, which ComfyUI has no names for, and FILE_UNWRITABLE.
+ * Writes the adapters in `flat`, the vector of `loraParameterList(network, lora)`, atomically. ComfyUI knows no network of
+ * ours but Stable Diffusion 3's; the others' files have the same form. Throws FILE_UNWRITABLE.
  */
 export async function writeLora(
   path: string,
@@ -36,13 +36,6 @@ export async function writeLora(
   flat: Float32Array,
   options: LoraFileOptions,
 ): Promise<void> {
-  if (network.kind !== 'mmdit') {
-    throw new FlowstepError(
-      'VALUE_OUT_OF_RANGE',
-      `a ${network.kind} has no form as a LoRA of ComfyUI`,
-      { field: 'format', hint: 'Only adapters of Stable Diffusion 3 are written as LoRA files.' },
-    );
-  }
   const { dtype = 'float32', title, date, metadata = {} } = options;
   const tensors = new Map<string, Tensor>();
   for (const [name, tensor] of views(loraParameterList(network, lora), flat)) {
@@ -51,21 +44,31 @@ export async function writeLora(
     tensors.set(stem + end, stored(tensor, dtype));
     tensors.set(`${stem}.alpha`, scalar(lora.alpha));
   }
-  const [version, architecture] = BASES[formOf(network)];
   await writeSafetensors(path, tensors, {
     'modelspec.sai_model_spec': '1.0.0',
-    'modelspec.architecture': `${architecture}/lora`,
-    'modelspec.implementation': 'https://github.com/Stability-AI/generative-models',
     'modelspec.title': title,
-    'modelspec.date': date.toISOString(),
-    'modelspec.resolution': `${8 * network.width}x${8 * network.height}`,
-    ss_network_module: 'networks.lora_sd3',
+    ...(date && { 'modelspec.date': date.toISOString() }),
+    ...baseMetadata(network),
     ss_network_dim: String(lora.rank),
     ss_network_alpha: String(lora.alpha),
-    ss_base_model_version: version,
     sshs_model_hash: dataHash(tensors),
     ...metadata,
   });
+}
+
+/** What kohya's trainers say about the base, for those that they know. */
+function baseMetadata(network: NetworkConfig): Record<string, string> {
+  if (network.kind !== 'mmdit') {
+    return { 'modelspec.architecture': `flowstep-${network.kind}-v1/lora` };
+  }
+  const [version, architecture] = BASES[formOf(network)];
+  return {
+    'modelspec.architecture': `${architecture}/lora`,
+    'modelspec.implementation': 'https://github.com/Stability-AI/generative-models',
+    'modelspec.resolution': `${8 * network.width}x${8 * network.height}`,
+    ss_network_module: 'networks.lora_sd3',
+    ss_base_model_version: version,
+  };
 }
 
 function stored(tensor: Tensor<'float32'>, dtype: 'float32' | 'float16' | 'bfloat16'): Tensor {

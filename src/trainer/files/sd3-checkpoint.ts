@@ -58,9 +58,13 @@ export function recogniseSd3(
 ): Sd3Layout {
   const prefix = PREFIXES.find((p) => header.tensors.has(p + MARK));
   if (prefix === undefined) {
-    throw invalid(path, `this is ${architectureOf(header)}, not Stable Diffusion 3`, {
-      hint: `Stable Diffusion 3 and 3.5 in the released layout have a tensor "${MARK}", with or without the prefix "${PREFIXES[0]}".`,
-    });
+    throw invalid(
+      path,
+      `this is ${architectureOf(header)}, neither a Flowstep model nor Stable Diffusion 3`,
+      {
+        hint: `Models of Flowstep come from Save Flow Model and the training nodes. Stable Diffusion 3 and 3.5 in the released layout have a tensor "${MARK}", with or without the prefix "${PREFIXES[0]}".`,
+      },
+    );
   }
   const config = configOf(path, header, prefix, size);
   checkTensors(path, header, prefix, parameterList(config));

@@ -1,5 +1,8 @@
 /** @file Latents of Stable Diffusion 3 as its network and as ComfyUI's wires have them (ComfyUI's latent format `SD3`). */
 
+/** Channels of its latents. */
+export const SD3_CHANNELS = 16;
+
 const SCALE = 1.5305;
 const SHIFT = 0.0609;
 

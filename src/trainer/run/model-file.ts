@@ -6,13 +6,28 @@ import { FlowstepError } from '../../errors.ts';
 import { atomicWrite } from '../files/atomic-write.ts';
 import { float16ToFloat32, float32ToFloat16 } from '../files/float16.ts';
 import { sha256OfFile } from '../files/hash.ts';
-import { readSafetensors, type Safetensors, writeSafetensors } from '../files/safetensors.ts';
+import { writeLora } from '../files/lora-write.ts';
+import {
+  readSafetensors,
+  type Safetensors,
+  SafetensorsFile,
+  writeSafetensors,
+} from '../files/safetensors.ts';
+import { readSd3, type Sd3Checkpoint } from '../files/sd3-checkpoint.ts';
 import { parameterList } from '../nn/network.ts';
 import { type ParameterList, views } from '../nn/parameters.ts';
 import { sameShape, type Tensor } from '../tensor.ts';
-import type { FlowModel } from './model.ts';
+import { importOnnx, isOnnxPath } from './import-onnx.ts';
+import type { Adapters, FlowModel, ModelInfo } from './model.ts';
 import { cardPath, modelCard } from './model-card.ts';
-import { HASH_KEY, modelMetadata, parseModelInfo } from './model-metadata.ts';
+import {
+  HASH_KEY,
+  INFO_KEY,
+  infoMetadata,
+  modelMetadata,
+  parseModelInfo,
+} from './model-metadata.ts';
+import { modelTitle } from './model-words.ts';
 
 /** Bytes hashed before the event loop gets a turn: about 10 ms, at 1 to 2 GB/s. */
 const HASH_PIECE = 1 << 24;
@@ -22,12 +37,50 @@ export interface SaveOptions {
   readonly dtype?: 'float32' | 'float16';
 }
 
-/** Writes the file and its model card (`NAME.md`) atomically. */
+/** Writes the file and its model card (`NAME.md`) atomically; of a model with adapters the adapters alone, as a LoRA. */
 export async function saveModel(
   path: string,
   model: FlowModel,
   options: SaveOptions = {},
 ): Promise<{ sha256: string; bytes: number }> {
+  const { parameters, bytes } = model.adapters
+    ? await saveAdapters(path, model.info, model.adapters, options)
+    : await saveWeights(path, model, options);
+  const sha256 = await sha256OfFile(path);
+  const card = modelCard(model.info, {
+    file: basename(path),
+    parameters,
+    bytes,
+    dtype: options.dtype ?? 'float32',
+    sha256,
+    date: new Date(),
+  });
+  await atomicWrite(cardPath(path), [new TextEncoder().encode(card)]);
+  return { sha256, bytes };
+}
+
+interface Written {
+  /** Elements of the flat vector. */
+  readonly parameters: number;
+  readonly bytes: number;
+}
+
+async function saveAdapters(
+  path: string,
+  info: ModelInfo,
+  { config, parameters }: Adapters,
+  { dtype = 'float32' }: SaveOptions,
+): Promise<Written> {
+  await writeLora(path, info.network, config, parameters, {
+    title: modelTitle(info),
+    dtype,
+    metadata: infoMetadata(info),
+  });
+  const bytes = parameters.length * (dtype === 'float32' ? 4 : 2);
+  return { parameters: parameters.length, bytes };
+}
+
+async function saveWeights(path: string, model: FlowModel, options: SaveOptions): Promise<Written> {
   const list = parameterList(model.info.network);
   const tensors = new Map<string, Tensor>();
   let bytes = 0;
@@ -40,27 +93,25 @@ export async function saveModel(
     bytes += stored.data.byteLength;
   }
   await writeSafetensors(path, tensors, modelMetadata(model.info, await hashOfData(tensors)));
-  const sha256 = await sha256OfFile(path);
-  const card = modelCard(model.info, {
-    file: basename(path),
-    parameters: list.size,
-    bytes,
-    dtype: options.dtype ?? 'float32',
-    sha256,
-    date: new Date(),
-  });
-  await atomicWrite(cardPath(path), [new TextEncoder().encode(card)]);
-  return { sha256, bytes };
+  return { parameters: list.size, bytes };
 }
 
 /**
- * Reads a model; throws MODEL_INVALID naming the file and what is missing, unknown or of another shape,
- * or both hashes when the weights are not those that were written.
+ * Reads a model of ours, an .onnx network with its declaration, or a checkpoint of Stable Diffusion 3 as a teacher. Throws MODEL_INVALID naming the file and what is
+ * missing, unknown or of another shape, or both hashes when the weights are not those that were written.
  */
 export async function loadModel(path: string): Promise<FlowModel> {
+  if (isOnnxPath(path)) return importOnnx(path);
+  if (!(await isOurs(path))) return released(await readSd3(path));
   const file = await readSafetensors(path);
   const { metadata, tensors } = file;
   const info = parseModelInfo(path, metadata);
+  if (info.lora) {
+    throw new FlowstepError('MODEL_INVALID', `${path} is a LoRA: it is nothing without its base`, {
+      file: path,
+      hint: 'Load the model that it was trained on, and name this file as its lora.',
+    });
+  }
   const list = parameterList(info.network);
   checkKeys(path, list, file);
   const parameters = new Float32Array(list.size);
@@ -68,6 +119,16 @@ export async function loadModel(path: string): Promise<FlowModel> {
     parameters.set(asFloat32(path, name, tensors.get(name)!), offset);
   await checkHash(path, metadata[HASH_KEY], tensors);
   return { info, parameters };
+}
+
+async function isOurs(path: string): Promise<boolean> {
+  await using file = await SafetensorsFile.open(path);
+  return INFO_KEY in file.header.metadata;
+}
+
+function released({ config, form, parameters }: Sd3Checkpoint): FlowModel {
+  const dataset = { name: 'unknown', hash: '' };
+  return { info: { role: 'teacher', network: config, dataset, training: { form } }, parameters };
 }
 
 /** sha256 of tensors of one type one after the other, as they lie in the file. */

@@ -20,8 +20,7 @@ export function modelMetadata(info: ModelInfo, tensorHash: string): Record<strin
   // Files are renamed, so the hint names none.
   const advice = samplingAdvice(info, 'FILE');
   return {
-    [FORMAT_KEY]: FORMAT,
-    [INFO_KEY]: JSON.stringify(info),
+    ...infoMetadata(info),
     'modelspec.sai_model_spec': '1.0.1',
     // A name of our own, so that no program takes it for an architecture that it knows; a student
     // is another class of model than its teacher, as inference differs.
@@ -36,6 +35,11 @@ export function modelMetadata(info: ModelInfo, tensorHash: string): Record<strin
     ...(student && { 'modelspec.timestep_range': `${student.grid.at(-1)},${student.grid[0]}` }),
     [HASH_KEY]: `0x${tensorHash}`,
   };
+}
+
+/** The keys of our own. */
+export function infoMetadata(info: ModelInfo): Record<string, string> {
+  return { [FORMAT_KEY]: FORMAT, [INFO_KEY]: JSON.stringify(info) };
 }
 
 /** What the metadata say the model is; throws MODEL_INVALID naming the file and what is wrong. */

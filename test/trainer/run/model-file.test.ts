@@ -195,7 +195,7 @@ describe('refused with the name of the file', () => {
       set('net.2.bias', { dtype: 'int32', shape: [2], data: new Int32Array(2) }),
       'net.2.bias is int32',
     ],
-    ['no description', () => ({ any: 'thing' }), 'is not a Flowstep model'],
+    ['no description', () => ({ any: 'thing' }), 'neither a Flowstep model nor Stable Diffusion 3'],
     [
       'another format',
       (_tensors, metadata) => ({ ...metadata, 'flowstep.format': '2' }),
