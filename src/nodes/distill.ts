@@ -27,6 +27,7 @@ import {
 import { openDataset, openPromptSet } from './datasets.ts';
 import { defineNode } from './define-node.ts';
 import { modelKey, openTeacher } from './flow-models.ts';
+import { ganInputs, readGanInputs } from './gan-inputs.ts';
 import {
   type FlowDatasetHandle,
   FlowDatasetSchema,
@@ -37,6 +38,7 @@ import {
   type OnlineFlowHandle,
   OnlineFlowSchema,
 } from './handles.ts';
+import { fittedToPixels } from './model-size.ts';
 import type { NodeContext } from './node-context.ts';
 import { type FileRef, openFile } from './root-files.ts';
 import { reportOf, requireFinished, runTraining, storeModel } from './training-run.ts';
@@ -106,7 +108,7 @@ export const distillNode = defineNode({
     seed: seedInput('Decides every random draw of the training.', 'fixed'),
     ...runInputs,
     dataset: FlowDatasetSchema.optional().meta({
-      tooltip: 'Real data, used when real_alpha is below 1.',
+      tooltip: 'Real data, used when real_alpha is below 1 or gan_weight above 0.',
     }),
     prompts: FlowPromptsSchema.optional().meta({
       tooltip: 'For models that take text: what the student learns to make.',
@@ -122,6 +124,9 @@ export const distillNode = defineNode({
       step: 0.1,
     }),
     ...loraInputs,
+    width: sizeInput('Width'),
+    height: sizeInput('Height'),
+    ...ganInputs,
   }),
   outputs: {
     student: FlowModelSchema.meta({ tooltip: 'The one-step student, for One-Step Sampler.' }),
@@ -130,9 +135,11 @@ export const distillNode = defineNode({
   },
   async execute(inputs, context) {
     requireSameTeacher(inputs.teacher, inputs.online);
-    const teacher = await openTeacher(inputs.teacher, context);
+    const opened = await openTeacher(inputs.teacher, context);
+    const teacher = fittedToPixels(opened, inputs.width, inputs.height);
     const onlineModel = await onlineModelOf(inputs.online, teacher, context);
     const realData = await realDataOf(inputs, context);
+    const gan = await readGanInputs(inputs, context);
     const prompts = await openPromptSet(inputs.prompts, context);
     const lora = readLoraInputs(inputs);
     const tStar = inputs.t_star === T_STAR_AUTO ? usualTStar(teacher, lora) : inputs.t_star;
@@ -155,9 +162,11 @@ export const distillNode = defineNode({
       ...(prompts && { prompts }),
       ...((cfg > 1 || online_cfg > 1) && { guidance: { teacher: cfg, online: online_cfg } }),
       ...(realData && { realData }),
+      ...(gan && { gan }),
     });
     const { models, outcome, run } = await runTraining('student', distiller, inputs, ID, context);
-    const file = await storeModel(run, 'student', models.student, context);
+    const named = baseNamed(models.student, inputs.teacher.path);
+    const file = await storeModel(run, 'student', named, context);
     const student = lora
       ? withLastLora(inputs.teacher, file)
       : { type: 'FLOW_MODEL' as const, ...file };
@@ -173,6 +182,19 @@ export const distillNode = defineNode({
     };
   },
 });
+
+/** Latents of open size alone have one to choose. */
+function sizeInput(side: string) {
+  return z
+    .int()
+    .min(0)
+    .max(8192)
+    .default(0)
+    .meta({
+      tooltip: `${side} in pixels of the pictures to train on, for Stable Diffusion 3: smaller is faster and takes less memory; 0 = 1024.`,
+      step: 16,
+    });
+}
 
 /** Samplers of a graph begin at t = 1, which LoRAs and Stable Diffusion 3 are made for; the paper's t* is 0.97. */
 function usualTStar({ info }: FlowModel, lora: LoraConfig | undefined): number {
@@ -190,6 +212,12 @@ async function onlineModelOf(
   return options.lora ? withLora(teacher, file, 1) : loadModel(file);
 }
 
+/** A LoRA is nothing without its base, so its file says which one that is. */
+function baseNamed({ info, ...weights }: FlowModel, file: string): FlowModel {
+  if (!info.lora) return { info, ...weights };
+  return { info: { ...info, lora: { ...info.lora, file } }, ...weights };
+}
+
 function withLastLora({ loras = [], ...base }: FlowModelHandle, file: FileRef): FlowModelHandle {
   return { ...base, loras: [...loras, { file, strength: 1 }] };
 }
@@ -199,13 +227,16 @@ async function realDataOf(
     real_alpha: number;
     real_beta: number;
     lambda1: number;
+    gan_weight: number;
     dataset?: FlowDatasetHandle | undefined;
   },
   context: NodeContext,
 ): Promise<RealData | undefined> {
   const weights = { realAlpha: inputs.real_alpha, realBeta: inputs.real_beta };
   if (!usesRealData(weights)) {
-    if (inputs.dataset) context.onNotice?.('the data set is not used, as real_alpha is 1');
+    if (inputs.dataset && inputs.gan_weight === 0) {
+      context.onNotice?.('the data set is not used, as real_alpha is 1 and gan_weight 0');
+    }
     return undefined;
   }
   if (inputs.lambda1 !== 1) {

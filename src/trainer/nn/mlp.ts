@@ -10,9 +10,12 @@ import { smallEmbedding } from './time-embedding.ts';
 export function mlp(scope: Scope, config: MlpConfig, x: Value, t: Value): Value {
   const time = config.time === 'append' ? reshape(t, [t.shape[0]!, 1]) : smallEmbedding(t);
   const activation = config.activation === 'silu' ? silu : tanh;
+  const middle = Math.floor((config.layers - 1) / 2);
   let h = concat([x, time], 1);
   for (let i = 0; i < config.layers; i++) {
     h = activation(linear(scope, `net.${i}`, h, config.width));
+    const seen = h;
+    if (i === middle) scope.features?.(() => seen);
   }
   return linear(scope, `net.${config.layers}`, h, config.dim);
 }

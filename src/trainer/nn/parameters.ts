@@ -42,6 +42,8 @@ export interface Scope {
   parameter(name: string, shape: Shape, init: Init): Value;
   /** The adapter of the linear layer `name`, where there is one. */
   adapter?(name: string, inputs: number, outputs: number): Adapter | undefined;
+  /** Is told what the network has seen at its middle, [B, C] averaged over places; built only where somebody listens. */
+  features?(value: () => Value): void;
 }
 
 /** Declares parameters as inputs `prefix/name` of the graph and remembers what was asked for. */

@@ -30,4 +30,10 @@ export const STREAMS = {
   dataFlip: 18,
   /** Which samples a metric compares. */
   metrics: 19,
+  /** What the identities of the theory are measured with. */
+  theory: 20,
+  /** The discriminator's noise, on generated and on real samples, and its times. */
+  ganNoise: 21,
+  ganRealNoise: 22,
+  ganTime: 23,
 } as const;

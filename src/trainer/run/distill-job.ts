@@ -5,8 +5,10 @@ import type { PromptSet } from '../data/prompts.ts';
 import type { Json } from '../files/canonical-json.ts';
 import type { TimeDensity } from '../flow/density.ts';
 import type { VelocityWeight } from '../methods/fgm.ts';
+import type { GanHead } from '../methods/gan.ts';
 import { type RealDataWeights, usesRealData } from '../methods/real-data.ts';
 import { type NetworkConfig, sampleShape } from '../nn/config.ts';
+import { withHead } from '../nn/features.ts';
 import { type LoraConfig, loraParameterList } from '../nn/lora.ts';
 import { latestTime, parameterList } from '../nn/network.ts';
 import { initialise, type ParameterList } from '../nn/parameters.ts';
@@ -35,6 +37,18 @@ export interface RealData extends RealDataWeights {
   readonly dataset: Dataset;
 }
 
+/** A discriminator on the online flow's features; weights of 0 turn it off. */
+export interface GanOptions {
+  readonly dataset: Dataset;
+  /** Of the student's term, beside FGM's loss, which is a sum over a sample. */
+  readonly weight: number;
+  /** Of the discriminator's loss, beside the online flow's. */
+  readonly discriminatorWeight: number;
+  readonly head: GanHead;
+  /** Iterations before it begins: its reals must be better than the student is. */
+  readonly start: number;
+}
+
 /** `steps`, rate and average are the student's, `density` that of its loss. */
 export interface DistillJob extends LoopOptions {
   readonly teacher: FlowModel;
@@ -50,11 +64,13 @@ export interface DistillJob extends LoopOptions {
   readonly prompts?: PromptSet;
   readonly guidance?: GuidanceScales;
   readonly realData?: RealData;
+  readonly gan?: GanOptions;
 }
 
 /** The configuration but for network and student settings, which a model file has places of their own for. */
 export function factsOf(job: DistillJob): Readonly<Record<string, Json>> {
-  const { teacher, online, onlineModel, lambda1, weight, lora, prompts, guidance, realData } = job;
+  const { teacher, online, onlineModel, lambda1, weight, lora, prompts, guidance, realData, gan } =
+    job;
   return {
     method: 'fgm',
     teacher: weightsHash(teacher),
@@ -71,6 +87,7 @@ export function factsOf(job: DistillJob): Readonly<Record<string, Json>> {
         realBeta: realData.realBeta,
       },
     }),
+    ...(gan && { gan: { ...gan, dataset: { name: gan.dataset.name, hash: gan.dataset.hash } } }),
     ...loopConfiguration(job),
   };
 }
@@ -84,6 +101,12 @@ export function learnedParameters(
   return lora ? loraParameterList(network, lora) : parameterList(network);
 }
 
+/** What the online flow learns: as above, and the discriminator's head where it has weights. */
+export function onlineParameters(job: DistillJob): ParameterList {
+  const list = learnedParameters(job, job.online.lora);
+  return job.gan?.head === 'linear' ? withHead(list, job.teacher.info.network) : list;
+}
+
 /** First weights of the student. */
 export function studentStart(job: DistillJob, list: ParameterList): Float32Array {
   return job.lora ? initialise(list, job.seed) : job.teacher.parameters.slice();
@@ -92,14 +115,16 @@ export function studentStart(job: DistillJob, list: ParameterList): Float32Array
 /** First weights of the online flow; fresh adapters change nothing, which is the teacher again. */
 export function onlineStart(job: DistillJob, list: ParameterList): Float32Array {
   const { online, onlineModel, teacher, seed } = job;
-  if (onlineModel) return (onlineModel.adapters ?? onlineModel).parameters.slice();
-  if (online.init === 'teacher' && !online.lora) return teacher.parameters.slice();
-  return initialise(list, seed);
+  const start = initialise(list, seed);
+  // A discriminator's head comes after what a model holds.
+  if (onlineModel) start.set((onlineModel.adapters ?? onlineModel).parameters);
+  else if (online.init === 'teacher' && !online.lora) start.set(teacher.parameters);
+  return start;
 }
 
 /** Throws SHAPE_MISMATCH or VALUE_OUT_OF_RANGE when teacher, online flow, real data and conditions (classes or prompts) do not fit together. */
 export function checkJob(job: DistillJob, conditions: number): void {
-  const { teacher, onlineModel, online, realData, student, guidance } = job;
+  const { teacher, onlineModel, online, realData, gan, student, guidance } = job;
   const { network } = teacher.info;
   const list = parameterList(network);
   const latest = latestTime(network);
@@ -128,6 +153,7 @@ export function checkJob(job: DistillJob, conditions: number): void {
       { field: 'cfg', hint: 'Set cfg and online_cfg to 1.' },
     );
   }
+  if (gan) requireFit(gan.dataset, network, conditions);
   if (!realData) return;
   if (!usesRealData(realData)) {
     throw new FlowstepError('VALUE_OUT_OF_RANGE', 'real data with realAlpha 1 would not be used', {
@@ -135,7 +161,14 @@ export function checkJob(job: DistillJob, conditions: number): void {
       hint: 'Set realAlpha and realBeta below 1, or leave the data set out.',
     });
   }
-  const { shape, classes, name } = realData.dataset;
+  requireFit(realData.dataset, network, conditions);
+}
+
+function requireFit(
+  { shape, classes, name }: Dataset,
+  network: NetworkConfig,
+  conditions: number,
+): void {
   if (sameShape(shape, sampleShape(network)) && classes >= conditions) return;
   throw new FlowstepError(
     'SHAPE_MISMATCH',

@@ -3,33 +3,40 @@
 import { guidedVelocity } from '../flow/guidance.ts';
 import { linearPath } from '../flow/path.ts';
 import type { Value } from '../graph/graph.ts';
-import { expand, mul } from '../graph/ops.ts';
+import { add, expand, mul } from '../graph/ops.ts';
 import { fgmLoss, oneStepStudent, predictedData, velocityWeight } from '../methods/fgm.ts';
 import { flowMatchingLoss } from '../methods/flow-matching.ts';
-import { realDataOnlineLoss, scaledVelocity } from '../methods/real-data.ts';
-import { type NetworkConfig, sampleShape } from '../nn/config.ts';
-import { conditionFeeds, conditionIn, type FeedSpec } from './conditions.ts';
+import { deceptionLoss, discriminatorLoss, type GanHead } from '../methods/gan.ts';
+import { type Judged, realDataOnlineLoss, scaledVelocity } from '../methods/real-data.ts';
+import { linearHead } from '../nn/features.ts';
+import type { Condition } from '../nn/network.ts';
+import { conditionIn } from './conditions.ts';
+import { GAN, REAL } from './distill-feeds.ts';
 import type { DistillJob } from './distill-job.ts';
-import { type BuiltLoss, type Field, TRAINED } from './gradient-step.ts';
+import { type BuiltLoss, type Field, TRAINED, type Velocity } from './gradient-step.ts';
 
 type Feeds = Readonly<Record<string, Value>>;
 
 /** The student's samples: from noise in one step, or from where its walk has taken it by one more. */
-function studentSamples({ student }: DistillJob, field: Field, { z, studentTime }: Feeds): Value {
+function studentSamples(
+  { student }: DistillJob,
+  field: Velocity,
+  { z, studentTime }: Feeds,
+): Value {
   if (studentTime) return predictedData(z!, studentTime, field(z!, studentTime));
   const { tStar, cIn } = student;
   const atTStar = (x: Value) => field(x, expand(x.graph.scalar(tStar, x.dtype), [x.shape[0]!]));
   return oneStepStudent(z!, tStar, cIn, atTStar);
 }
 
-/** Names of the condition of real samples begin with this. */
-export const REAL = 'real/';
+/** The input that is 1 once the discriminator takes part, 0 before. */
+export const GAN_ON = 'gan/on';
 
 /** Names of the condition that stands for none begin with this. */
 export const EMPTY = 'empty/';
 
 /** The velocity of a network under guidance away from no condition. */
-function guided(scale: number | undefined, field: Field, feeds: Feeds): Field {
+function guided(scale: number | undefined, field: Velocity, feeds: Feeds): Velocity {
   if (scale === undefined || scale === 1) return field;
   return (x, t, condition) => {
     const empty = conditionIn(feeds, x.shape[0]!, EMPTY);
@@ -43,15 +50,36 @@ export function onlineLoss(
   field: (prefix: string) => Field,
   feeds: Feeds,
 ): BuiltLoss {
-  const { x1, t, real, realNoise, realTime } = feeds;
-  const { xt, c } = linearPath(studentSamples(job, field('student'), feeds), x1!, t!);
+  const { x1, t } = feeds;
+  const x0 = studentSamples(job, field('student'), feeds);
+  const { xt, c } = linearPath(x0, x1!, t!);
   const online = guided(job.guidance?.online, field(TRAINED), feeds);
   const student = { v: online(xt, t!), c };
-  if (!job.realData) return { loss: flowMatchingLoss(student.v, c) };
-  const path = linearPath(real!, realNoise!, realTime!);
-  const condition = conditionIn(feeds, real!.shape[0]!, REAL);
-  const judged = { v: online(path.xt, realTime!, condition), c: path.c };
-  return { loss: realDataOnlineLoss(student, judged, job.realData) };
+  const flow = job.realData
+    ? realDataOnlineLoss(student, onRealData(online, feeds), job.realData)
+    : flowMatchingLoss(student.v, c);
+  if (!job.gan) return { loss: flow };
+  const judge = judgeOf(job.gan.head, field(TRAINED), feeds);
+  const condition = conditionIn(feeds, x0.shape[0]!, GAN);
+  const real = judge(feeds[`${GAN}x`]!, feeds[`${GAN}realNoise`]!, condition);
+  const discriminator = discriminatorLoss(real, judge(x0, feeds[`${GAN}noise`]!));
+  const share = mul(feeds[GAN_ON]!, job.gan.discriminatorWeight);
+  return { loss: add(flow, mul(discriminator, share)), meters: { flow, discriminator } };
+}
+
+function onRealData(online: Velocity, feeds: Feeds): Judged {
+  const [x, noise, t] = [feeds[`${REAL}x`]!, feeds[`${REAL}noise`]!, feeds[`${REAL}t`]!];
+  const { xt, c } = linearPath(x, noise, t);
+  return { v: online(xt, t, conditionIn(feeds, x.shape[0]!, REAL)), c };
+}
+
+/** The discriminator: logits [B, L] of samples x with noise. */
+function judgeOf(head: GanHead, online: Field, feeds: Feeds) {
+  const t = feeds[`${GAN}t`]!;
+  return (x: Value, noise: Value, condition?: Condition): Value => {
+    const seen = online.features(linearPath(x, noise, t).xt, t, condition);
+    return head === 'linear' ? linearHead(online.scope, seen) : seen;
+  };
 }
 
 /** FGM's loss of the student. */
@@ -69,16 +97,10 @@ export function studentLoss(
   const target = job.realData ? scaledVelocity(c, job.realData) : c;
   const terms = fgmLoss(u, v, target, job.lambda1, weight);
   const loss = job.realData ? mul(terms.loss, job.realData.realAlpha) : terms.loss;
-  return { loss, meters: { distance: terms.distance }, held };
-}
-
-/** What the online flow is fed of real data. */
-export function realFeeds(network: NetworkConfig, tokens: number): Record<string, FeedSpec> {
-  const shape = sampleShape(network);
-  return {
-    real: { shape },
-    realNoise: { shape },
-    realTime: { shape: [] },
-    ...conditionFeeds(network, tokens, REAL),
-  };
+  const meters = { distance: terms.distance };
+  if (!job.gan) return { loss, meters, held };
+  const judge = judgeOf(job.gan.head, field('online'), feeds);
+  const deception = deceptionLoss(judge(x0, feeds[`${GAN}noise`]!));
+  const share = mul(feeds[GAN_ON]!, job.gan.weight);
+  return { loss: add(loss, mul(deception, share)), meters: { ...meters, deception }, held };
 }

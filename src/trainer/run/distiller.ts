@@ -6,35 +6,33 @@
  * the teacher in the mixture while each step misses it (measured: docs/architecture.md).
  */
 import type { Json } from '../files/canonical-json.ts';
-import { fillTimes, type TimeDensity } from '../flow/density.ts';
 import { sampleShape } from '../nn/config.ts';
 import type { LoraConfig } from '../nn/lora.ts';
+import { parameterList } from '../nn/network.ts';
 import { learningRate } from '../optim/schedule.ts';
-import { STREAMS } from '../random/streams.ts';
 import { engine } from '../runtime/engine.ts';
-import { sizeOf, type Tensor } from '../tensor.ts';
+import { float32, sizeOf, type Tensor } from '../tensor.ts';
 import {
   type ConditionSource,
   conditionFeeds,
   conditionSource,
-  type FeedSpec,
-  randomChoices,
   writeCondition,
   zeros,
 } from './conditions.ts';
+import { GanFeed, RealFeed, UpdateFeed } from './distill-feeds.ts';
 import {
   checkJob,
   type DistillJob,
   factsOf,
   learnedParameters,
+  onlineParameters,
   onlineStart,
   studentStart,
 } from './distill-job.ts';
-import { EMPTY, onlineLoss, REAL, realFeeds, studentLoss } from './distill-losses.ts';
+import { EMPTY, GAN_ON, onlineLoss, studentLoss } from './distill-losses.ts';
 import { GradientStep, TRAINED } from './gradient-step.ts';
 import { Learner, stateOf } from './learner.ts';
 import type { FlowModel } from './model.ts';
-import { NoiseFeed } from './noise-feed.ts';
 import { Pacer } from './pacer.ts';
 import { Preview } from './preview.ts';
 import { StudentWalk, trainedStep } from './student-walk.ts';
@@ -44,16 +42,6 @@ type DistillModels = { readonly student: FlowModel; readonly online: FlowModel }
 
 /** beta1 = 0: other values break the alternation (RealUID, SiD). */
 const ADAM = { beta1: 0, beta2: 0.999, epsilon: 1e-8 } as const;
-
-/** Where the random inputs of an update come from. */
-interface Draws {
-  readonly latent: NoiseFeed;
-  readonly noise: NoiseFeed;
-  readonly density: TimeDensity;
-  readonly timeStream: number;
-  /** Tells the two kinds of update apart where they share a stream. */
-  readonly parity: 0 | 1;
-}
 
 export class Distiller implements Trainer<DistillModels> {
   readonly watched = 'loss/online';
@@ -69,9 +57,13 @@ export class Distiller implements Trainer<DistillModels> {
   readonly #onlines: readonly Learner[];
   readonly #onlineSteps: readonly GradientStep[];
   readonly #studentSteps: readonly GradientStep[];
-  readonly #onlineDraws: Draws;
-  readonly #studentDraws: Draws;
-  readonly #realNoise: NoiseFeed | undefined;
+  readonly #onlineFeed: UpdateFeed;
+  readonly #studentFeed: UpdateFeed;
+  readonly #realFeed: RealFeed | undefined;
+  readonly #onlineGan: GanFeed | undefined;
+  readonly #studentGan: GanFeed | undefined;
+  /** 1 once the discriminator takes part. */
+  readonly #ganOn = new Float32Array(1);
   /** For students of several steps: takes latents to the step that is trained. */
   readonly #walk: StudentWalk | undefined;
   readonly #preview: Preview;
@@ -80,14 +72,12 @@ export class Distiller implements Trainer<DistillModels> {
   /** Throws SHAPE_MISMATCH or VALUE_OUT_OF_RANGE when teacher, online flow and real data do not fit together. */
   constructor(job: DistillJob) {
     this.#job = job;
-    const { teacher, batch, seed, online, realData } = job;
+    const { teacher, batch, seed, online, realData, gan } = job;
     const { network } = teacher.info;
     this.#conditions = conditionSource(network, job.prompts);
     const { count: choices, tokens } = this.#conditions;
     checkJob(job, choices);
-    const shape = sampleShape(network);
-    const size = batch * sizeOf(shape);
-    this.sampleSize = sizeOf(shape);
+    this.sampleSize = sizeOf(sampleShape(network));
     this.#facts = factsOf(job);
     this.configuration = { network, student: job.student, ...this.#facts };
 
@@ -100,7 +90,7 @@ export class Distiller implements Trainer<DistillModels> {
     const list = learnedParameters(job, job.lora);
     const start = studentStart(job, list);
     this.#student = new Learner('student', list, start, { ...options, ema: true });
-    const onlineList = learnedParameters(job, online.lora);
+    const onlineList = onlineParameters(job);
     this.#onlines = job.student.grid.map(() => {
       const onlineWeights = onlineStart(job, onlineList);
       return new Learner('online', onlineList, onlineWeights, { ...options, ema: false });
@@ -110,14 +100,16 @@ export class Distiller implements Trainer<DistillModels> {
       ...Object.fromEntries(this.#onlines.map((learner, k) => [`online-${k}`, learner])),
     });
 
-    const feeds: Record<string, FeedSpec> = {
-      z: { shape },
-      x1: { shape },
-      t: { shape: [] },
-      ...conditionFeeds(network, tokens),
-      ...(job.student.grid.length > 1 && { studentTime: { shape: [] } }),
+    this.#onlineFeed = new UpdateFeed(job, this.#conditions, 'online');
+    this.#studentFeed = new UpdateFeed(job, this.#conditions, 'student');
+    this.#realFeed = realData && new RealFeed(job, this.#conditions);
+    this.#onlineGan = gan && new GanFeed(job, this.#conditions, 'online');
+    this.#studentGan = gan && new GanFeed(job, this.#conditions, 'student');
+    const whole = { list: parameterList(network), weights: teacher.parameters };
+    const constants = {
+      ...(job.guidance && this.#emptyCondition()),
+      ...(gan && { [GAN_ON]: float32(this.#ganOn, []) }),
     };
-    const constants = job.guidance ? this.#emptyCondition() : {};
     this.#onlineSteps = this.#onlines.map(
       (learner) =>
         new GradientStep({
@@ -125,43 +117,32 @@ export class Distiller implements Trainer<DistillModels> {
           network,
           batch,
           learner,
-          frozen: { student: this.#student.weights, teacher: teacher.parameters },
+          frozen: { student: this.#student, teacher: whole },
           adapters: { student: job.lora, [TRAINED]: online.lora },
-          feeds: { ...feeds, ...(realData && realFeeds(network, tokens)) },
+          feeds: {
+            ...this.#onlineFeed.specs,
+            ...this.#realFeed?.specs,
+            ...this.#onlineGan?.specs,
+          },
           constants,
           build: (field, values) => onlineLoss(job, field, values),
         }),
     );
     this.#studentSteps = this.#onlines.map(
-      ({ weights }) =>
+      (learner) =>
         new GradientStep({
           name: 'student gradient',
           network,
           batch,
           learner: this.#student,
-          frozen: { teacher: teacher.parameters, online: weights },
+          frozen: { teacher: whole, online: learner },
           adapters: { [TRAINED]: job.lora, online: online.lora },
-          feeds,
+          feeds: { ...this.#studentFeed.specs, ...this.#studentGan?.specs },
           constants,
           build: (field, values) => studentLoss(job, field, values),
         }),
     );
 
-    this.#onlineDraws = {
-      latent: new NoiseFeed(size, seed, STREAMS.onlineLatent),
-      noise: new NoiseFeed(size, seed, STREAMS.onlineNoise),
-      density: job.online.density,
-      timeStream: STREAMS.onlineTime,
-      parity: 0,
-    };
-    this.#studentDraws = {
-      latent: new NoiseFeed(size, seed, STREAMS.studentLatent),
-      noise: new NoiseFeed(size, seed, STREAMS.studentNoise),
-      density: job.density,
-      timeStream: STREAMS.studentTime,
-      parity: 1,
-    };
-    this.#realNoise = realData && new NoiseFeed(size, seed, STREAMS.realNoise);
     this.#walk =
       job.student.grid.length > 1
         ? new StudentWalk(this.#studentModel(this.#student.weights), batch, tokens, seed)
@@ -171,27 +152,34 @@ export class Distiller implements Trainer<DistillModels> {
 
   /** K online updates and one student update. */
   async step(index: number): Promise<StepResult> {
-    const { online, steps, schedule, warmup } = this.#job;
+    const { online, steps, schedule, warmup, gan } = this.#job;
     const trained = this.#trainedStep(index);
     const learner = this.#onlines[trained]!;
     const onlineStep = this.#onlineSteps[trained]!;
     const studentStep = this.#studentSteps[trained]!;
     const factor = learningRate(1, schedule, warmup, index, steps);
+    this.#ganOn[0] = gan && index >= gan.start ? 1 : 0;
     let metrics: Record<string, number> = {};
     for (let k = 0; k < online.updates; k++) {
       const draw = index * online.updates + k;
-      await this.#feed(onlineStep, this.#onlineDraws, draw, trained);
-      await this.#feedRealData(onlineStep, draw);
-      const { loss } = await onlineStep.run(this.#pacer, () =>
-        this.#drawAhead(this.#onlineDraws, draw + 1),
+      await this.#feed(onlineStep, this.#onlineFeed, draw, trained);
+      await this.#realFeed?.write(onlineStep, draw);
+      await this.#onlineGan?.write(onlineStep, draw);
+      const { loss, flow, discriminator } = await onlineStep.run(this.#pacer, () =>
+        this.#onlineFeed.drawAhead(draw + 1),
       );
       const norm = await learner.update(loss!, online.learningRate * factor, this.#pacer);
       if (!Number.isFinite(norm)) return { metrics, notFinite: 'the gradient of the online flow' };
-      metrics = { 'loss/online': loss!, 'norm/online': norm };
+      metrics = {
+        'loss/online': flow ?? loss!,
+        'norm/online': norm,
+        ...(discriminator !== undefined && { 'loss/discriminator': discriminator }),
+      };
     }
-    await this.#feed(studentStep, this.#studentDraws, index, trained);
-    const { loss, distance } = await studentStep.run(this.#pacer, () =>
-      this.#drawAhead(this.#studentDraws, index + 1),
+    await this.#feed(studentStep, this.#studentFeed, index, trained);
+    await this.#studentGan?.write(studentStep, index);
+    const { loss, distance, deception } = await studentStep.run(this.#pacer, () =>
+      this.#studentFeed.drawAhead(index + 1),
     );
     const rate = this.#job.learningRate * factor;
     const norm = await this.#student.update(loss!, rate, this.#pacer);
@@ -203,6 +191,7 @@ export class Distiller implements Trainer<DistillModels> {
         'distance/student': distance!,
         'norm/student': norm,
         'rate/student': rate,
+        ...(deception !== undefined && { 'loss/deception': deception }),
       },
     };
   }
@@ -221,7 +210,12 @@ export class Distiller implements Trainer<DistillModels> {
 
   /** The online flow is that of the student's last step. */
   models(): DistillModels {
-    const online = this.#model('online', this.#onlines.at(-1)!.weights, this.#job.online.lora);
+    const { lora } = this.#job.online;
+    // A discriminator's head comes after the weights of the flow.
+    const weights = this.#onlines
+      .at(-1)!
+      .weights.subarray(0, learnedParameters(this.#job, lora).size);
+    const online = this.#model('online', weights, lora);
     return {
       student: copied(this.#studentModel(this.#student.averaged)),
       online: copied(online),
@@ -272,40 +266,16 @@ export class Distiller implements Trainer<DistillModels> {
     return trainedStep(this.#onlines.length, this.#job.seed, iteration);
   }
 
-  async #feed(step: GradientStep, draws: Draws, draw: number, trained: number): Promise<void> {
-    const { seed, batch, teacher } = this.#job;
-    const z = step.feed('z') as Float32Array;
-    await draws.latent.writeTo(z, draw);
-    await draws.noise.writeTo(step.feed('x1') as Float32Array, draw);
-    fillTimes(step.feed('t') as Float32Array, draws.density, seed, draws.timeStream, draw);
-    const shared = 2 * draw + draws.parity;
-    const { count } = this.#conditions;
-    const condition =
-      count > 0 ? await this.#conditions.rows(randomChoices(batch, count, seed, shared)) : {};
-    writeCondition(teacher.info.network, condition, (name) => step.feed(name), 0, batch);
-    if (this.#walk) {
-      const time = await this.#walk.toStep(trained, z, condition, shared);
-      (step.feed('studentTime') as Float32Array).fill(time);
-    }
-  }
-
-  async #feedRealData(step: GradientStep, draw: number): Promise<void> {
-    const { realData, seed, batch, online, teacher } = this.#job;
-    if (!realData) return;
-    const { x, labels } = realData.dataset.batch(seed, draw, batch);
-    (step.feed('real') as Float32Array).set(x);
-    await this.#realNoise!.writeTo(step.feed('realNoise') as Float32Array, draw);
-    const times = step.feed('realTime') as Float32Array;
-    fillTimes(times, online.density, seed, STREAMS.realTime, draw);
-    if (this.#conditions.count === 0) return;
-    const condition = await this.#conditions.rows(labels!);
-    const memory = (name: string) => step.feed(REAL + name);
-    writeCondition(teacher.info.network, condition, memory, 0, batch);
-  }
-
-  async #drawAhead(draws: Draws, draw: number): Promise<void> {
-    await draws.latent.fill(draw);
-    await draws.noise.fill(draw);
+  async #feed(step: GradientStep, feed: UpdateFeed, draw: number, trained: number): Promise<void> {
+    const { condition, shared } = await feed.write(step, draw);
+    if (!this.#walk) return;
+    const time = await this.#walk.toStep(
+      trained,
+      step.feed('z') as Float32Array,
+      condition,
+      shared,
+    );
+    (step.feed('studentTime') as Float32Array).fill(time);
   }
 }
 

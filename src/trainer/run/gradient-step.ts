@@ -10,8 +10,9 @@ import { Graph, type Value } from '../graph/graph.ts';
 import { assertInPlaceSafe } from '../graph/in-place.ts';
 import { add, mul } from '../graph/ops.ts';
 import type { NetworkConfig } from '../nn/config.ts';
-import { type LoraConfig, LoraScope, loraParameterList } from '../nn/lora.ts';
-import { type Condition, cachedBatch, parameterList, velocity } from '../nn/network.ts';
+import { features } from '../nn/features.ts';
+import { type LoraConfig, LoraScope } from '../nn/lora.ts';
+import { type Condition, cachedBatch, velocity } from '../nn/network.ts';
 import {
   bindParameters,
   ParameterScope,
@@ -25,8 +26,16 @@ import { conditionIn, type FeedSpec, zeros } from './conditions.ts';
 import type { Learner } from './learner.ts';
 import type { Pacer } from './pacer.ts';
 
-/** A network as a function of values, its parameters held by the graph; the condition is the fed one unless another is given. */
-export type Field = (x: Value, t: Value, condition?: Condition) => Value;
+/** A function of points x [B, ...sample] and times t [B]; the condition is the fed one unless another is given. */
+export type Velocity = (x: Value, t: Value, condition?: Condition) => Value;
+
+/** A network as its velocity, its parameters held by the graph. */
+export interface Field extends Velocity {
+  /** What it has seen at its middle, [B, C]. */
+  readonly features: Velocity;
+  /** Where what it trains comes from: its parameters, or its adapters. */
+  readonly scope: Scope;
+}
 
 export interface BuiltLoss {
   readonly loss: Value;
@@ -40,8 +49,8 @@ export interface StepDefinition {
   readonly network: NetworkConfig;
   readonly batch: number;
   readonly learner: Learner;
-  /** Networks that are read only, by prefix: their flat weights. */
-  readonly frozen: Readonly<Record<string, Float32Array>>;
+  /** Networks that are read only, by prefix. */
+  readonly frozen: Readonly<Record<string, Pick<Learner, 'list' | 'weights'>>>;
   /** Networks, by prefix, that are adapters on the frozen network BASE: their vectors are those of the adapters. */
   readonly adapters?: Readonly<Record<string, LoraConfig | undefined>>;
   /** Tensors that are fed anew at every step. */
@@ -95,15 +104,14 @@ export class GradientStep {
       feeds[constant] = graph.input(constant, shape, dtype);
     }
     const condition = conditionIn(feeds, micro);
-    const scope = (prefix: string): Scope => {
+    const field = (prefix: string): Field => {
       const own = new ParameterScope(graph, prefix);
       const lora = adapters[prefix];
-      return lora ? new LoraScope(new ParameterScope(graph, BASE), own, lora) : own;
+      const scope = lora ? new LoraScope(new ParameterScope(graph, BASE), own, lora) : own;
+      const call: Velocity = (x, t, other = condition) => velocity(scope, network, x, t, other);
+      const seen: Velocity = (x, t, other = condition) => features(scope, network, x, t, other);
+      return Object.assign(call, { features: seen, scope: own });
     };
-    const field =
-      (prefix: string): Field =>
-      (x, t, other = condition) =>
-        velocity(scope(prefix), network, x, t, other);
     const { loss, meters = {}, held = [] } = definition.build(field, feeds);
     for (const [meter, value] of Object.entries({ loss, ...meters })) {
       graph.output(meter, value);
@@ -124,10 +132,8 @@ export class GradientStep {
       this.#program.bindOutput(gradientOutput(spec), view);
     }
     bindParameters(this.#program, graph, TRAINED, list, weights);
-    for (const [prefix, flat] of Object.entries(frozen)) {
-      const lora = adapters[prefix];
-      const frozenList = lora ? loraParameterList(network, lora) : parameterList(network);
-      bindParameters(this.#program, graph, prefix, frozenList, flat);
+    for (const [prefix, other] of Object.entries(frozen)) {
+      bindParameters(this.#program, graph, prefix, other.list, other.weights);
     }
   }
 

@@ -106,3 +106,72 @@ describe('writing', () => {
     expect(metadata).not.toHaveProperty('ss_base_model_version');
   });
 });
+
+describe('reading', () => {
+  const STEM = 'transformer.transformer_blocks.0.attn.to_k';
+
+  test.each([
+    ['.lora_B.weight', '.lora_A.weight'],
+    ['.lora.up.weight', '.lora.down.weight'],
+    ['_lora.up.weight', '_lora.down.weight'],
+    ['.lora_linear_layer.up.weight', '.lora_linear_layer.down.weight'],
+    ['.lora_B.default.weight', '.lora_A.default.weight'],
+    ['.lora_B', '.lora_A'],
+    ['.lora_up.weight', '.lora_down.weight'],
+  ])('takes factors that end in %s', async (up, down) => {
+    const path = await withTensors({ [STEM + up]: matrix(128, 2), [STEM + down]: matrix(2, 128) });
+    const { deltas } = await readLora(path, NETWORK);
+    expect(deltas).toMatchObject([
+      { target: 'joint_blocks.0.x_block.attn.qkv.weight', from: 128, to: 256, rank: 2, scale: 1 },
+    ]);
+  });
+
+  test('leaves text encoders out and says so', async () => {
+    const te = 'lora_te1_text_model_encoder_layers_0_mlp_fc1.lora_up.weight';
+    const path = await withTensors({
+      [`${STEM}.lora_B.weight`]: matrix(128, 2),
+      [`${STEM}.lora_A.weight`]: matrix(2, 128),
+      [te]: matrix(8, 2),
+    });
+    const { deltas, ignored } = await readLora(path, NETWORK);
+    expect([deltas.length, ignored]).toEqual([1, [te]]);
+  });
+
+  const pair = {
+    [`${STEM}.lora_B.weight`]: matrix(128, 2),
+    [`${STEM}.lora_A.weight`]: matrix(2, 128),
+  };
+  const rename = (from: string, to: string) =>
+    Object.fromEntries(Object.entries(pair).map(([name, t]) => [name.replace(from, to), t]));
+
+  test.each([
+    [
+      'another base by its names',
+      rename('blocks.0', 'blocks.7'),
+      /mmdit has no layer for: transformer\.transformer_blocks\.7/,
+    ],
+    [
+      'another base by its shapes',
+      { ...pair, [`${STEM}.lora_A.weight`]: matrix(2, 192) },
+      /to_k is \[128, 2\] times \[2, 192\], the network's weight is \[128, 128\]/,
+    ],
+    ['half a pair', { [`${STEM}.lora_A.weight`]: matrix(2, 128) }, /to_k has no up factor/],
+    [
+      'DoRA',
+      { ...pair, [`${STEM}.dora_scale`]: matrix(1, 128) },
+      /more than LoRA pairs: .*dora_scale/,
+    ],
+    ['LoHa', { [`${STEM}.hada_w1_a`]: matrix(128, 2) }, /more than LoRA pairs: .*hada_w1_a/],
+    ['nothing', { 'text_model.lora_up.weight': matrix(8, 2) }, /changes nothing/],
+    [
+      'an alpha of two numbers',
+      { ...pair, [`${STEM}.alpha`]: matrix(1, 2) },
+      /alpha is not one number/,
+    ],
+  ])('refuses a file with %s', async (_title, tensors, message) => {
+    await expect(readLora(await withTensors(tensors), NETWORK)).rejects.toMatchObject({
+      code: 'MODEL_INVALID',
+      message: expect.stringMatching(message),
+    });
+  });
+});
