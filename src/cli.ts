@@ -4,10 +4,12 @@ import { addBenchCommand } from './cli/bench.ts';
 import { addConvertCommand } from './cli/convert.ts';
 import { addDistillCommand } from './cli/distill.ts';
 import { addDoctorCommand } from './cli/doctor.ts';
+import { addExportCommand } from './cli/export.ts';
 import { addInspectCommand } from './cli/inspect.ts';
 import { examples, type Io } from './cli/io.ts';
 import { addMetricsCommand } from './cli/metrics.ts';
 import { addNodesCommand } from './cli/nodes.ts';
+import { addPlanCommand } from './cli/plan.ts';
 import {
   CommandFailed,
   EXIT_FAILURE,
@@ -20,6 +22,7 @@ import { addResumeCommand } from './cli/resume.ts';
 import { addRunCommand } from './cli/run.ts';
 import { addSampleCommand } from './cli/sample.ts';
 import { addServeCommand } from './cli/serve.ts';
+import { addSweepCommand } from './cli/sweep.ts';
 import { addTrainCommand } from './cli/train.ts';
 import { addVerifyCommand } from './cli/verify.ts';
 import { asFlowstepError } from './errors.ts';
@@ -65,11 +68,14 @@ export function buildProgram(io: Io): Command {
   addTrainCommand(program, io);
   addDistillCommand(program, io);
   addResumeCommand(program, io);
+  addSweepCommand(program, io);
+  addExportCommand(program, io);
   addInspectCommand(program, io);
   addVerifyCommand(program, io);
   addMetricsCommand(program, io);
   addNodesCommand(program, io);
   addConvertCommand(program, io);
+  addPlanCommand(program, io);
   addBenchCommand(program, io);
   addDoctorCommand(program, io);
   addServeCommand(program, io);

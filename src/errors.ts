@@ -41,6 +41,7 @@ export const ERROR_CODES = {
   CLIENT_TOO_SLOW: 'operational',
   SERVER_STOPPING: 'operational',
   LISTEN_FAILED: 'operational',
+  REDIS_UNAVAILABLE: 'operational',
   INTERNAL: 'bug',
 } as const satisfies Record<string, ErrorKind>;
 

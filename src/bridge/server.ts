@@ -9,7 +9,6 @@ import { serverMetrics } from './metrics.ts';
 import type { NodeHost } from './protocol/node-host.ts';
 import { routes } from './routes.ts';
 import { Executions } from './session/executions.ts';
-import { SharedFolder } from './session/shared-folder.ts';
 import { acceptSockets } from './sockets.ts';
 
 export interface ServerOptions {
@@ -63,7 +62,6 @@ export async function startServer(options: ServerOptions): Promise<BridgeServer>
   requireSafeAddress(listen, options);
   if (tls) requireUsable(tls);
   const guard = new Guard(token, listen);
-  const sharedFolder = await SharedFolder.create();
   const executions = new Executions({
     host,
     graceMs,
@@ -72,7 +70,6 @@ export async function startServer(options: ServerOptions): Promise<BridgeServer>
       metrics.ended(outcome);
       if (error?.kind === 'bug') onDefect(error);
     },
-    onForgotten: (key) => void sharedFolder.release(key).catch(onDefect),
   });
   const metrics = serverMetrics(executions, () => sockets.count());
   const app = routes({ guard, host, version, metrics: metrics.registry, onDefect });
@@ -84,7 +81,6 @@ export async function startServer(options: ServerOptions): Promise<BridgeServer>
     connection: {
       host,
       executions,
-      sharedFolder,
       version,
       graceMs,
       helloMs,
@@ -92,12 +88,7 @@ export async function startServer(options: ServerOptions): Promise<BridgeServer>
       onSent: metrics.sent,
     },
   });
-  try {
-    await listening(server, listen, port);
-  } catch (error) {
-    await sharedFolder.remove();
-    throw error;
-  }
+  await listening(server, listen, port);
   const at = `${reachableHost(listen)}:${(server.address() as AddressInfo).port}`;
   return {
     url: `${tls ? 'https' : 'http'}://${at}`,
@@ -110,7 +101,6 @@ export async function startServer(options: ServerOptions): Promise<BridgeServer>
       server.closeAllConnections();
       await closed;
       metrics.registry.clear();
-      await sharedFolder.remove();
     },
   };
 }

@@ -10,6 +10,15 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   };
 }
 
+/** An argument parser for numbers from `min` to `max`. */
+export function realNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    if (value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`It must be a number from ${min} to ${max}.`);
+  };
+}
+
 /** Collects an option that may be given several times. */
 export function collect(value: string, before: readonly string[]): readonly string[] {
   return [...before, value];

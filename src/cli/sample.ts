@@ -1,11 +1,15 @@
 /** @file `flowstep sample`: samples of a model file, without a workflow. */
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { dirname, extname, resolve } from 'node:path';
+import { dirname, extname, join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
+import { readRoots } from '../config.ts';
 import { FlowstepError } from '../errors.ts';
 import { drawSamples, pictureOfSamples } from '../nodes/draw-samples.ts';
 import { writePng } from '../nodes/pictures/picture.ts';
+import { openPrompts } from '../trainer/data/prompts.ts';
 import { writeSafetensors } from '../trainer/files/safetensors.ts';
+import { withLora } from '../trainer/run/lora-model.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { loadModel } from '../trainer/run/model-file.ts';
 import { SOLVERS, type Solver } from '../trainer/run/sample-request.ts';
@@ -13,7 +17,7 @@ import type { Tensor } from '../trainer/tensor.ts';
 import { answer, JSON_HELP } from './answer.ts';
 import { addEngineOptions } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
-import { wholeNumber } from './options.ts';
+import { realNumber, wholeNumber } from './options.ts';
 
 interface SampleOptions {
   readonly model: string;
@@ -23,6 +27,10 @@ interface SampleOptions {
   readonly solver?: Solver;
   readonly steps?: number;
   readonly label?: number;
+  readonly lora?: string;
+  readonly strength?: number;
+  readonly prompts?: string;
+  readonly cfg?: number;
   readonly json?: boolean;
 }
 
@@ -50,13 +58,26 @@ export function addSampleCommand(program: Command, io: Io): void {
       `steps of euler or heun (default: ${DEFAULT_STEPS}), or of a student's own (default: all)`,
       wholeNumber(1, 10_000),
     )
-    .option('--label <L>', 'class of all samples (default: each in turn)', wholeNumber(0, 99_999))
+    .option(
+      '--label <L>',
+      'class of all samples, or number of their prompt (default: each in turn)',
+      wholeNumber(0, 99_999),
+    )
+    .option('--lora <FILE>', 'LoRA for the model; one that Flowstep trained makes it a student')
+    .option('--strength <X>', 'how much of the LoRA is added (default: 1)', realNumber(-10, 10))
+    .option('--prompts <FILE>', 'for models that take text: embeddings from Flow Prompt Set')
+    .option(
+      '--cfg <X>',
+      'classifier-free guidance, for euler and heun (default: 1, none)',
+      realNumber(1, 100),
+    )
     .option('--json', JSON_HELP)
     .addHelpText(
       'before',
       examples(
         'flowstep sample --model models/fashion/student.safetensors --count 64 --seed 1 --out fashion.png',
         'flowstep sample --model teacher.safetensors --solver heun --steps 20 --out samples.safetensors',
+        'flowstep sample --model sd3.5_medium.safetensors --lora fox.safetensors --prompts prompts.safetensors --count 4 --out latents.safetensors',
       ),
     )
     .action((options: SampleOptions) =>
@@ -71,14 +92,24 @@ export function addSampleCommand(program: Command, io: Io): void {
 
 async function sampleToFile(options: SampleOptions, io: Io) {
   const write = writerFor(options.out);
-  const model = await loadModel(options.model);
+  const model = await openModel(options, io);
   const solver = options.solver ?? defaultSolver(model);
-  const { count, seed, label } = options;
+  const { count, seed, label, cfg } = options;
+  refuseGuidance(solver, cfg);
+  const prompts = await openPromptFile(options, io);
   const steps = options.steps ?? (solver === 'one-step' ? stepsOf(model) : DEFAULT_STEPS);
   const start = performance.now();
   const samples = await drawSamples(
     model,
-    { solver, steps, seed, count, ...(label !== undefined && { label }) },
+    {
+      solver,
+      steps,
+      seed,
+      count,
+      prompts,
+      ...(label !== undefined && { label }),
+      ...(cfg && { cfg }),
+    },
     io.signal,
   );
   const seconds = (performance.now() - start) / 1000;
@@ -88,6 +119,38 @@ async function sampleToFile(options: SampleOptions, io: Io) {
   const inSteps = `${steps} step${steps === 1 ? '' : 's'}`;
   io.log.line(`${count} samples by ${solver}, ${inSteps}, in ${seconds.toFixed(2)} s`);
   return { file, count, seed, solver, steps, seconds };
+}
+
+async function openModel({ model: file, lora, strength }: SampleOptions, io: Io) {
+  const model = await loadModel(found(file, io));
+  if (lora !== undefined) return withLora(model, found(lora, io), strength ?? 1);
+  if (strength === undefined) return model;
+  throw new FlowstepError('USAGE', '--strength needs --lora', {
+    hint: 'Name the LoRA, or leave its strength out.',
+  });
+}
+
+async function openPromptFile({ prompts }: SampleOptions, io: Io) {
+  return prompts === undefined ? undefined : openPrompts(prompts, found(prompts, io));
+}
+
+/** Model cards name files below the folders of models, output and data; a path that is there as it stands comes first. */
+function found(path: string, { environment }: Io): string {
+  if (existsSync(path)) return path;
+  const { models, moreModels = [], output, data } = readRoots(environment);
+  const places = [models, ...moreModels, output, data].map((folder) => join(folder, path));
+  return places.find((place) => existsSync(place)) ?? path;
+}
+
+function refuseGuidance(solver: Solver, cfg: number | undefined): void {
+  if (solver !== 'one-step' || cfg === undefined || cfg === 1) return;
+  throw new FlowstepError(
+    'USAGE',
+    '--cfg is for euler and heun: a student has its guidance built in',
+    {
+      hint: 'Leave --cfg out, or distil with another one.',
+    },
+  );
 }
 
 /** As many as the student was trained for. */

@@ -4,13 +4,16 @@ import { readRoots } from '../config.ts';
 import { type Verification, verify } from '../host/verify.ts';
 import { allNodes } from '../nodes/all-nodes.ts';
 import { JSON_HELP, printJson } from './answer.ts';
+import { addIdentityCommand } from './identity.ts';
 import { examples, type Io } from './io.ts';
 import { CommandFailed } from './report-error.ts';
 
 /** Adds the command to the program. */
 export function addVerifyCommand(program: Command, io: Io): void {
-  program
+  const command = program
     .command('verify')
+    // What follows `identity` are its own options.
+    .enablePositionalOptions()
     .description(
       'Check that files are whole and what they say they are: models, checkpoints, run folders, workflows, PNG and .onnx.',
     )
@@ -24,6 +27,7 @@ export function addVerifyCommand(program: Command, io: Io): void {
       ),
     )
     .action((files: string[], options: { json?: boolean }) => verifyAll(files, options, io));
+  addIdentityCommand(command, io);
 }
 
 async function verifyAll(

@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { readSafetensorsHeader } from '../trainer/files/safetensors.ts';
 import type { FileDtype } from '../trainer/files/safetensors-header.ts';
 import { sampleShape } from '../trainer/nn/config.ts';
+import { onnxSummary } from '../trainer/nn/onnx-network.ts';
 import {
   CHECKPOINT_KEY,
   type CheckpointInfo,
@@ -57,9 +58,16 @@ export async function inspectSafetensors(file: string): Promise<SafetensorsInspe
     title: modelTitle(model),
     description: modelDescription(model),
     sampleShape: sampleShape(model.network),
-    model,
+    model: shown(model),
     ...contents,
   };
+}
+
+/** A graph in base64 says nothing to anybody. */
+function shown(model: ModelInfo): ModelInfo {
+  const { network } = model;
+  if (network.kind !== 'onnx') return model;
+  return { ...model, network: { ...network, graph: `${onnxSummary(network).nodes} nodes` } };
 }
 
 async function readContents(file: string): Promise<Contents> {

@@ -1,7 +1,14 @@
 /** @file What a file or run folder is and holds, as data. */
 import { readFile } from 'node:fs/promises';
+import { FlowstepError } from '../errors.ts';
+import { findDeclaration } from '../trainer/files/onnx-declaration.ts';
+import { openOnnxNetwork } from '../trainer/files/onnx-model.ts';
 import { readError } from '../trainer/files/read-error.ts';
 import { type OnnxSummary, summariseOnnx } from '../trainer/graph/onnx-summary.ts';
+import { parseModel } from '../trainer/graph/onnx-tensors.ts';
+import { parameterList } from '../trainer/nn/network.ts';
+import { onnxSummary } from '../trainer/nn/onnx-network.ts';
+import type { Shape } from '../trainer/tensor.ts';
 import { fileKind, meantPath } from './file-kind.ts';
 import { inspectRun, type RunInspection } from './inspect-run.ts';
 import { inspectSafetensors, type SafetensorsInspection } from './inspect-safetensors.ts';
@@ -17,6 +24,17 @@ export interface OnnxInspection extends OnnxSummary {
   readonly kind: 'onnx';
   readonly file: string;
   readonly bytes: number;
+  /** What it is as a network, where that is declared. */
+  readonly network?: NetworkInspection;
+  /** What Flowstep has exported that is no network. */
+  readonly exported?: 'sampler';
+  /** What is wrong with it as the network that is declared. */
+  readonly notLoadable?: string;
+}
+
+interface NetworkInspection extends ReturnType<typeof onnxSummary> {
+  readonly elements: number;
+  readonly weights: readonly { readonly name: string; readonly shape: Shape }[];
 }
 
 export type Inspection =
@@ -48,5 +66,33 @@ export async function inspectOnnx(file: string): Promise<OnnxInspection> {
   const bytes = await readFile(file).catch((error: unknown) => {
     throw readError(file, error);
   });
-  return { kind: 'onnx', file, bytes: bytes.length, ...summariseOnnx(bytes, file) };
+  const { notTrainable, ...summary } = summariseOnnx(bytes, file);
+  const found = await inspectNetwork(file, bytes);
+  return {
+    kind: 'onnx',
+    file,
+    bytes: bytes.length,
+    ...found,
+    ...summary,
+    // The batch of a network or sampler is open, which is no fault of it.
+    ...(notTrainable !== undefined && !found.network && !found.exported && { notTrainable }),
+  };
+}
+
+async function inspectNetwork(
+  file: string,
+  bytes: Uint8Array,
+): Promise<Pick<OnnxInspection, 'network' | 'exported' | 'notLoadable'>> {
+  try {
+    const declaration = await findDeclaration(file, parseModel(bytes, file));
+    if (!declaration) return {};
+    if (declaration.graph === 'sampler') return { exported: 'sampler' };
+    const { config } = await openOnnxNetwork(file);
+    const { specs, size } = parameterList(config);
+    const weights = specs.map(({ name, shape }) => ({ name, shape }));
+    return { network: { ...onnxSummary(config), elements: size, weights } };
+  } catch (error) {
+    if (!(error instanceof FlowstepError) || error.code !== 'MODEL_INVALID') throw error;
+    return { notLoadable: error.message };
+  }
 }

@@ -44,9 +44,9 @@ async function check(file: string, kind: FileKind, around: Surroundings): Promis
     case 'picture':
       return verifyPicture(file, around);
     case 'onnx': {
-      const { notTrainable } = await inspectOnnx(file);
+      const { notTrainable, notLoadable } = await inspectOnnx(file);
       const checked = notTrainable === undefined ? ['graph', 'shapes', 'weights'] : ['graph'];
-      return { kind, checked, problems: [] };
+      return { kind, checked, problems: notLoadable === undefined ? [] : [notLoadable] };
     }
   }
 }

@@ -101,6 +101,14 @@ export function trainingInputs(defaults: {
   };
 }
 
+/** Less memory for more time. */
+export const recomputeInput = {
+  recompute: z.boolean().default(false).meta({
+    tooltip:
+      "Keep only the borders of the network's blocks and compute what is between them again: far less memory for a third more time, the same result.",
+  }),
+};
+
 /** Inputs that say at which times t (0 = data, 1 = noise) a velocity is learned. */
 export const densityInputs = {
   density: z.enum(['uniform', 'logit-normal']).default('uniform').meta({
@@ -157,7 +165,7 @@ export function readLoraInputs(inputs: z.infer<z.ZodObject<typeof loraInputs>>) 
 }
 
 type LoopValues = z.infer<z.ZodObject<ReturnType<typeof trainingInputs>>> &
-  DensityValues & { seed: number };
+  DensityValues & { seed: number; recompute: boolean };
 
 /** What `trainingInputs`, `densityInputs` and the seed tell a training loop. */
 export function loopOptions(inputs: LoopValues): LoopOptions {
@@ -172,6 +180,7 @@ export function loopOptions(inputs: LoopValues): LoopOptions {
     clipValue: inputs.clip_value,
     density: readDensity(inputs),
     seed: inputs.seed,
+    recompute: inputs.recompute,
   };
 }
 

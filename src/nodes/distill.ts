@@ -20,6 +20,7 @@ import {
   loopOptions,
   loraInputs,
   readLoraInputs,
+  recomputeInput,
   runInputs,
   seedInput,
   trainingInputs,
@@ -127,6 +128,11 @@ export const distillNode = defineNode({
     width: sizeInput('Width'),
     height: sizeInput('Height'),
     ...ganInputs,
+    ...recomputeInput,
+    student_init: z.enum(['teacher', 'random']).default('teacher').meta({
+      tooltip:
+        "First weights of the student: the teacher's (usual), or random ones, which need far more steps. A LoRA is fresh either way.",
+    }),
   }),
   outputs: {
     student: FlowModelSchema.meta({ tooltip: 'The one-step student, for One-Step Sampler.' }),
@@ -158,6 +164,7 @@ export const distillNode = defineNode({
         shift: inputs.shift,
         transition: inputs.transition,
       }),
+      studentInit: inputs.student_init,
       ...(lora && { lora }),
       ...(prompts && { prompts }),
       ...((cfg > 1 || online_cfg > 1) && { guidance: { teacher: cfg, online: online_cfg } }),
@@ -198,7 +205,8 @@ function sizeInput(side: string) {
 
 /** Samplers of a graph begin at t = 1, which LoRAs and Stable Diffusion 3 are made for; the paper's t* is 0.97. */
 function usualTStar({ info }: FlowModel, lora: LoraConfig | undefined): number {
-  return lora || info.network.kind === 'mmdit' ? latestTime(info.network) : 0.97;
+  const latest = latestTime(info.network);
+  return lora || info.network.kind === 'mmdit' ? latest : Math.min(0.97, latest);
 }
 
 /** The online flow's weights from an earlier run. */

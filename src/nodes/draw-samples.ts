@@ -2,19 +2,13 @@
 import { FlowstepError } from '../errors.ts';
 import type { PromptSet } from '../trainer/data/prompts.ts';
 import { latentOut, SD3_CHANNELS } from '../trainer/flow/sd3-latent.ts';
-import {
-  classCount,
-  MmditConfigSchema,
-  type NetworkConfig,
-  sampleShape,
-} from '../trainer/nn/config.ts';
+import { classCount, type NetworkConfig, sampleShape, textWidths } from '../trainer/nn/config.ts';
 import { prepareNoise } from '../trainer/random/torch-noise.ts';
 import { type ConditionRows, conditionSource, type TextRows } from '../trainer/run/conditions.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { sample } from '../trainer/run/sample.ts';
 import type { Solver } from '../trainer/run/sample-request.ts';
-import { float32, type Shape, sameShape, sizeOf, type Tensor } from '../trainer/tensor.ts';
-import type { Latent } from './handles.ts';
+import { float32, type Shape, sizeOf, type Tensor } from '../trainer/tensor.ts';
 import { pictureGrid } from './pictures/grid.ts';
 import { type Picture, samplesToImageTensor, toImageTensor } from './pictures/picture.ts';
 import { scatterPlot } from './pictures/plots.ts';
@@ -86,11 +80,10 @@ async function conditionFor(model: FlowModel, request: DrawRequest): Promise<Con
   const { text, prompts } = request;
   if (text) return { text };
   const { network } = model.info;
-  if (network.kind !== 'mmdit' || !prompts) {
-    return { labels: choicesFor(classCount(network), request) };
-  }
+  if (!prompts) return { labels: choicesFor(classCount(network), request) };
+  const { rows } = conditionSource(network, prompts);
   const choices = choicesFor(prompts.count, request);
-  return choices ? conditionSource(network, prompts).rows(choices) : {};
+  return choices ? rows(choices) : {};
 }
 
 /** What stands for no condition. */
@@ -102,7 +95,7 @@ function emptyOf({ info }: FlowModel, { text, prompts }: DrawRequest): Condition
     const one = shape.with(0, 1);
     return float32(new Float32Array(sizeOf(one)), one);
   };
-  if (info.network.kind !== 'mmdit') return {};
+  if (!textWidths(info.network)) return {};
   return { text: { context: zero(text.context), pooled: zero(text.pooled) } };
 }
 
@@ -125,36 +118,6 @@ function choicesFor(classes: number, { label, count }: DrawRequest): Int32Array 
     );
   }
   return new Int32Array(count).fill(label);
-}
-
-/**
- * The model for samples of a LATENT's size, and how many it asks for; only its shape counts, as a full denoise starts from
- * pure noise. Throws SHAPE_MISMATCH when the model cannot make that size.
- */
-export function fittedToLatent(
-  model: FlowModel,
-  latent: Latent,
-): { readonly model: FlowModel; readonly count: number } {
-  const [count = 0, ...shape] = latent.samples.shape;
-  const wanted = sampleShape(model.info.network);
-  if (count > 0 && sameShape(shape, wanted)) return { model, count };
-  const network = resized(model.info.network, shape);
-  if (count > 0 && network) return { model: { ...model, info: { ...model.info, network } }, count };
-  throw new FlowstepError(
-    'SHAPE_MISMATCH',
-    `the latent has shape [${latent.samples.shape.join(', ')}], but the model makes [count, ${wanted.join(', ')}]`,
-    {
-      field: 'latent',
-      hint: 'Set the empty latent to the size of the model, or use count instead.',
-    },
-  );
-}
-
-/** A network of text makes latents of any size that its position table covers. */
-function resized(network: NetworkConfig, [channels, height, width]: Shape) {
-  if (network.kind !== 'mmdit' || channels !== network.channels) return undefined;
-  const other = MmditConfigSchema.safeParse({ ...network, height, width });
-  return other.success ? other.data : undefined;
 }
 
 /** How samples of one shape are shown. */

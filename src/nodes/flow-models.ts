@@ -14,8 +14,9 @@ const MAX_KEPT_BYTES = 2 ** 30;
 const kept = new Map<string, FlowModel>();
 
 /** What a handle's model is made of: the same text, the same weights. */
-export function modelKey({ sha256, loras = [] }: FlowModelHandle): string {
-  return [sha256, ...loras.map(({ file, strength }) => `${file.sha256}*${strength}`)].join('+');
+export function modelKey({ sha256, declaration, loras = [] }: FlowModelHandle): string {
+  const file = declaration === undefined ? sha256 : `${sha256}:${declaration}`;
+  return [file, ...loras.map(({ file, strength }) => `${file.sha256}*${strength}`)].join('+');
 }
 
 /** Reads the model that the handle names. Models that differ in adapters alone share their base's weights. */

@@ -34,6 +34,8 @@ export const FlowModelSchema = linked(
       .array(z.strictObject({ file: FileRefSchema, strength: z.number() }))
       .min(1)
       .optional(),
+    /** sha256 of what is declared beside an .onnx file. */
+    declaration: z.string().optional(),
   }),
 );
 

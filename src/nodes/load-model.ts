@@ -1,11 +1,12 @@
 /** @file Load Flow Model: a model file as a FLOW_MODEL. */
 import { z } from 'zod';
 import { FlowstepError } from '../errors.ts';
+import { declarationHash } from '../trainer/files/onnx-declaration.ts';
 import { defineNode } from './define-node.ts';
 import { modelKey, openModel } from './flow-models.ts';
 import { type FlowModelHandle, FlowModelSchema } from './handles.ts';
 import type { NodeContext } from './node-context.ts';
-import { type FileRef, foldersOf, nameFile } from './root-files.ts';
+import { type FileRef, foldersOf, nameFile, openFile } from './root-files.ts';
 
 export const loadModelNode = defineNode({
   id: 'FlowstepLoadModel',
@@ -61,7 +62,9 @@ interface WantedModel {
 }
 
 async function nameModel(wanted: WantedModel, context: NodeContext): Promise<FlowModelHandle> {
-  const model = { type: 'FLOW_MODEL' as const, ...(await findModel(wanted, context)) };
+  const found = await findModel(wanted, context);
+  const declaration = await declarationHash(await openFile(context.roots, found));
+  const model = { type: 'FLOW_MODEL' as const, ...found, ...(declaration && { declaration }) };
   if (wanted.lora === '') return model;
   const file = await findFile(wanted.lora, context);
   if (file) return { ...model, loras: [{ file, strength: wanted.strength }] };

@@ -4,7 +4,7 @@ import type { FlowModel } from '../trainer/run/model.ts';
 import { seedInput } from './common-inputs.ts';
 import { textOf } from './conditioning.ts';
 import { openPromptSet } from './datasets.ts';
-import { type DrawRequest, EVERY_CLASS, fittedToLatent } from './draw-samples.ts';
+import { type DrawRequest, EVERY_CLASS } from './draw-samples.ts';
 import { openModel } from './flow-models.ts';
 import {
   ConditioningSchema,
@@ -13,6 +13,7 @@ import {
   ImageSchema,
   LatentSchema,
 } from './handles.ts';
+import { fittedToLatent } from './model-size.ts';
 import type { NodeContext } from './node-context.ts';
 
 export const samplerInputs = {

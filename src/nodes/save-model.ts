@@ -6,12 +6,15 @@ import { defineNode } from './define-node.ts';
 import { openModel } from './flow-models.ts';
 import { FlowModelSchema } from './handles.ts';
 import { nextOutputFiles } from './output-files.ts';
+import { saveLora } from './save-lora.ts';
+import { saveOnnx } from './save-onnx.ts';
 
 export const saveModelNode = defineNode({
   id: 'FlowstepSaveModel',
   displayName: 'Save Flow Model',
   category: 'flowstep/models',
-  description: 'Writes a model to the output folder as safetensors, with a model card beside it.',
+  description:
+    'Writes a model to the output folder: as safetensors with a model card beside it, as a LoRA, or as ONNX for other programs.',
   outputNode: true,
   inputs: z.object({
     model: FlowModelSchema.meta({ tooltip: 'The model to save.' }),
@@ -21,12 +24,24 @@ export const saveModelNode = defineNode({
     dtype: z.enum(['float32', 'float16']).default('float32').meta({
       tooltip: 'float16 halves the file; float32 is exact, and what training goes on from.',
     }),
+    format: z.enum(['safetensors', 'comfyui-lora', 'onnx', 'triton']).default('safetensors').meta({
+      tooltip:
+        "safetensors: a model for Flowstep's nodes. comfyui-lora: a LoRA student of Stable Diffusion 3 for ComfyUI's own samplers, below loras/ where they find it, with the workflow that runs it beside it. onnx: one .onnx from noise to samples (of a teacher: its velocity) for any batch. triton: a folder with it for NVIDIA's Triton Inference Server.",
+    }),
   }),
   outputs: {
     path: z.string().meta({ tooltip: 'Path of the file below the output folder.' }),
   },
-  async execute({ model: handle, filename_prefix, dtype }, context) {
+  async execute({ model: handle, filename_prefix, dtype, format }, context) {
     const model = await openModel(handle, context);
+    if (format === 'comfyui-lora') {
+      const { path, files } = await saveLora(model, handle, filename_prefix, { dtype }, context);
+      return { outputs: { path }, files };
+    }
+    if (format !== 'safetensors') {
+      const { path, files } = await saveOnnx(model, format, filename_prefix, { dtype }, context);
+      return { outputs: { path }, files };
+    }
     const { output } = context.roots;
     const [target] = await nextOutputFiles(output, filename_prefix, 'safetensors', 1);
     if (target === undefined) throw bug('no file name for the model');

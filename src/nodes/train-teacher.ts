@@ -4,6 +4,7 @@ import { TeacherTrainer } from '../trainer/run/teacher-trainer.ts';
 import {
   densityInputs,
   loopOptions,
+  recomputeInput,
   runInputs,
   seedInput,
   trainingInputs,
@@ -45,6 +46,7 @@ export const trainTeacherNode = defineNode({
     prompts: FlowPromptsSchema.optional().meta({
       tooltip: 'For networks that take text: one prompt for each class of the data, in order.',
     }),
+    ...recomputeInput,
   }),
   outputs: {
     model: FlowModelSchema.meta({ tooltip: 'The trained teacher.' }),
@@ -52,9 +54,9 @@ export const trainTeacherNode = defineNode({
   },
   async execute(inputs, context) {
     const dataset = await openDataset(inputs.dataset, context);
-    const network = networkFor(inputs.network, dataset);
-    const options = loopOptions(inputs);
     const prompts = await openPromptSet(inputs.prompts, context);
+    const network = networkFor(inputs.network, dataset, prompts);
+    const options = loopOptions(inputs);
     const trainer = new TeacherTrainer({
       dataset,
       network,

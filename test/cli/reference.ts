@@ -14,17 +14,22 @@ export function theProgram(): Command {
   });
 }
 
-/** A heading and a table for each command. */
+/** A heading and a table for each command, and for those below it. */
 export function commandReference(program: Command): string {
-  return program.commands.map(commandText).join('\n\n');
+  return program.commands
+    .flatMap((command) => [
+      commandText(command, command.name()),
+      ...command.commands.map((below) => commandText(below, `${command.name()} ${below.name()}`)),
+    ])
+    .join('\n\n');
 }
 
-function commandText(command: Command): string {
+function commandText(command: Command, name: string): string {
   const parts = command.registeredArguments.map(argumentText).join(' ');
-  const usage = ['flowstep', command.name(), parts, '[options]'].filter(Boolean).join(' ');
+  const usage = ['flowstep', name, parts, '[options]'].filter(Boolean).join(' ');
   const rows = command.options.filter((option) => !option.hidden).map(row);
   return [
-    `### ${command.name()}`,
+    `### ${name}`,
     command.description(),
     '',
     `\`${usage}\``,

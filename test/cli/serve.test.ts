@@ -6,7 +6,8 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { Client } from '../bridge/support.ts';
+import { Client, type ClientOptions } from '../bridge/support.ts';
+import { selfSigned } from '../support/certificate.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { callCli } from './support.ts';
 
@@ -57,8 +58,8 @@ async function serve(
   return { child, folder, address: JSON.parse(line), exit, output: () => output };
 }
 
-async function greeted({ address }: Started): Promise<Client> {
-  const client = new Client(address.ws, { token: TOKEN });
+async function greeted({ address }: Started, options: ClientOptions = {}): Promise<Client> {
+  const client = new Client(address.ws, { token: TOKEN, ...options });
   await client.opened();
   client.send({ type: 'hello', protocol: 1, client: { name: 'test', version: '0' } });
   await client.until((m) => 'type' in m && m.type === 'hello');
@@ -109,7 +110,7 @@ describe('a server started by a parent', () => {
     expect(await client.end('train')).toMatchObject({ code: 'INTERRUPTED' });
     expect(await checkpoints(server)).toHaveLength(1);
     expect(server.output()).not.toContain(TOKEN);
-    // The folder for tensors is gone, too.
+    // Nor is a file left.
     expect(readdirSync(server.folder).filter((name) => name.startsWith('flowstep-'))).toEqual([]);
   });
 });
@@ -123,6 +124,17 @@ describe('a server started by hand', () => {
     expect(await client.end('train')).toMatchObject({ code: 'INTERRUPTED' });
     expect(await checkpoints(server)).toHaveLength(1);
     expect(server.output()).not.toContain(TOKEN);
+  });
+
+  test('is reached by TLS with a certificate of files', async () => {
+    const { certFile, keyFile, cert } = await selfSigned();
+    const args = ['--listen', '0.0.0.0', '--tls-cert', certFile, '--tls-key', keyFile];
+    const server = await serve(args, { environment: { FLOWSTEP_TOKEN: TOKEN } });
+    expect(server.address.ws).toMatch(/^wss:/);
+    await expect(greeted(server)).rejects.toThrow('self-signed certificate');
+    const client = await greeted(server, { ca: cert });
+    client.execute('data', 'FlowstepDataset', { source: '8g' });
+    expect(await client.end('data')).toMatchObject({ type: 'result' });
   });
 
   test('needs a token, and says how to make one', async () => {

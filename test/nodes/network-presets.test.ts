@@ -30,6 +30,26 @@ describe('presets', () => {
       heads: 4,
       classes: 10,
     });
+    expect(networkFor('unet-fashion', dataOf([1, 28, 28], 10))).toEqual({
+      kind: 'song-unet',
+      size: 28,
+      channels: 1,
+      patch: 2,
+      width: 24,
+      multipliers: [1, 2],
+      blocks: 1,
+      attention: [7],
+      classes: 10,
+      augment: 0,
+      embedding: 'positional',
+      noiseMultiplier: 1,
+      embeddingMultiplier: 4,
+      encoder: 'standard',
+      decoder: 'standard',
+      filter: [1, 1],
+      precondition: 'edm',
+      sigmaData: 0.75,
+    });
     expect(NETWORK_PRESET_NAMES.slice(0, 2)).toEqual(['mlp-2d', 'dit-fashion']);
   });
 
@@ -68,6 +88,21 @@ describe('presets', () => {
   ] as const)('%s has about %i million parameters', (preset, millions) => {
     const { size } = parameterList(networkFor(preset, dataOf([3, 32, 32])));
     expect(Math.round(size / 1e6)).toBe(millions);
+  });
+
+  test('mmdit-s takes its widths of text from the prompts', () => {
+    const network = networkFor('mmdit-s', dataOf([3, 32, 32], 7), {
+      contextWidth: 384,
+      pooledWidth: 40,
+    });
+    expect(network).toEqual({
+      ...{ kind: 'mmdit', depth: 4, height: 32, width: 32, channels: 3, patch: 4, positions: 8 },
+      ...{ contextWidth: 384, pooledWidth: 40, qkNorm: false, dualBlocks: [] },
+    });
+    expect(Math.round(parameterList(network).size / 1e6)).toBe(9);
+    expect(() => networkFor('mmdit-s', dataOf([3, 32, 32]))).toThrow(
+      /mmdit-s takes text, and there are no prompts for data set pets/,
+    );
   });
 
   test.each([

@@ -13,7 +13,17 @@ import { readSafetensors } from '../../src/trainer/files/safetensors.ts';
 import type { Tensor } from '../../src/trainer/tensor.ts';
 
 /** Kinds are the beginnings of names; of two that fit, the longer is meant. */
-const KINDS = ['fgm', 'edm', 'sd3', 'sd35', 'lora', 'metrics', 'torch-noise', 'bad-safetensors'];
+const KINDS = [
+  'fgm',
+  'edm',
+  'sd3',
+  'sd35',
+  'lora',
+  'metrics',
+  'torch-noise',
+  'bad-safetensors',
+  'onnx-network',
+];
 
 const DEFAULT_FOLDER = fileURLToPath(new URL('../golden', import.meta.url));
 

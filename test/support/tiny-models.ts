@@ -4,6 +4,7 @@ import { Graph } from '../../src/trainer/graph/graph.ts';
 import { interpret } from '../../src/trainer/graph/interpreter.ts';
 import {
   classCount,
+  MlpConfigSchema,
   type NetworkConfig,
   NetworkConfigSchema,
   sampleShape,
@@ -14,7 +15,7 @@ import { fillNormal } from '../../src/trainer/random/philox.ts';
 import { type FlowModel, studentSettings } from '../../src/trainer/run/model.ts';
 import { float32, type Shape, sizeOf, type Tensor } from '../../src/trainer/tensor.ts';
 
-export const TINY_MLP = NetworkConfigSchema.parse({ kind: 'mlp', dim: 2, width: 8, layers: 2 });
+export const TINY_MLP = MlpConfigSchema.parse({ kind: 'mlp', dim: 2, width: 8, layers: 2 });
 
 /** Few weights, but activations that fill the cache with 128 samples. */
 export const WIDE_MLP = NetworkConfigSchema.parse({ kind: 'mlp', dim: 2, width: 8192, layers: 1 });

@@ -2,22 +2,37 @@
 import { z } from 'zod';
 import { bug } from '../../errors.ts';
 import { type Decoded, issuesText, parseJson, problem } from './decode.ts';
-import { HEADER_LENGTH_BYTES, MAX_FRAME_BYTES, MAX_HEADER_BYTES } from './limits.ts';
+import {
+  CHUNK_BYTES,
+  HEADER_LENGTH_BYTES,
+  MAX_FRAME_BYTES,
+  MAX_HEADER_BYTES,
+  SHARED_BYTES,
+} from './limits.ts';
 import { KeySchema } from './messages.ts';
 import { TensorSpecSchema } from './tensors.ts';
 
-/** Part of a tensor, or all of it in a file. */
+/** A payload in a file that both sides have in memory. */
+export const SharedRangeSchema = z.strictObject({
+  file: z.string().min(1).max(4096),
+  at: z
+    .int()
+    .min(0)
+    .max(2 * SHARED_BYTES),
+  length: z.int().min(1).max(CHUNK_BYTES),
+});
+
+export type SharedRange = z.infer<typeof SharedRangeSchema>;
+
+/** Part of a tensor. */
 export const TensorFrameSchema = z.strictObject({
   kind: z.literal('tensor'),
   key: KeySchema,
   name: TensorSpecSchema.shape.name.describe('of a tensor that the message lists'),
   offset: z.int().min(0).describe('bytes of the tensor before this payload'),
-  file: z
-    .string()
-    .min(1)
-    .max(4096)
-    .optional()
-    .describe('absolute path in the shared folder; the reader unlinks it; no payload then'),
+  shared: SharedRangeSchema.optional().describe(
+    'there is no payload here, but `length` bytes at `at` of this file, which hello has named',
+  ),
 });
 
 /** A picture of what is being made. */

@@ -33,6 +33,9 @@ export const MAX_DEPTH = 64;
 /** Smaller tensors are sent faster over the socket than through a file. */
 export const SHARED_FILE_BYTES = 256 * KIB;
 
+/** What a socket shares in memory in one direction, as long as it is open; more than that goes over the socket. */
+export const SHARED_BYTES = 64 * MIB;
+
 /** What is said about an unreadable message; it may quote names out of it. */
 export const MAX_PROBLEM_LENGTH = 500;
 
@@ -44,4 +47,5 @@ export const LIMITS = {
   maxTensors: MAX_TENSORS,
   maxTensorBytes: MAX_TENSOR_BYTES,
   sharedFileBytes: SHARED_FILE_BYTES,
+  sharedBytes: SHARED_BYTES,
 } as const;

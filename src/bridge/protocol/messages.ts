@@ -26,10 +26,6 @@ export const KeySchema = z
 
 const SeqSchema = z.int().min(1).describe('rises with each event of an execution, from 1');
 const AfterSchema = z.int().min(0).describe('the last seq seen; 0 = everything that is kept');
-const SharedFilesSchema = z
-  .boolean()
-  .optional()
-  .describe('true: large result tensors may come as files in the shared folder');
 const PeerSchema = z.strictObject({ name: z.string().max(100), version: z.string().max(100) });
 const CountSchema = z.int().min(0);
 const MeasureSchema = z.number().nullable();
@@ -39,6 +35,10 @@ export const HelloSchema = z.strictObject({
   type: z.literal('hello'),
   protocol: z.literal(PROTOCOL_VERSION).describe('version of the protocol'),
   client: PeerSchema,
+  sharedFile: z
+    .boolean()
+    .optional()
+    .describe('true: this client is on the same machine, and takes large tensors through a file'),
 });
 
 export const ExecuteSchema = z.strictObject({
@@ -49,14 +49,12 @@ export const ExecuteSchema = z.strictObject({
     .record(z.string(), z.unknown())
     .describe('by name; `{"$tensor": NAME}` stands for a tensor, at any depth'),
   tensors: z.array(TensorSpecSchema).max(MAX_TENSORS).describe('their frames follow'),
-  sharedFiles: SharedFilesSchema,
 });
 
 export const AttachSchema = z.strictObject({
   type: z.literal('attach'),
   key: KeySchema,
   after: AfterSchema,
-  sharedFiles: SharedFilesSchema,
 });
 
 export const CancelSchema = z.strictObject({ type: z.literal('cancel'), key: KeySchema });
@@ -89,11 +87,12 @@ export const ServerHelloSchema = z.strictObject({
     maxTensors: CountSchema,
     maxTensorBytes: CountSchema.describe('all tensors of one execution together'),
     sharedFileBytes: CountSchema.describe('tensors above this may go through a file'),
+    sharedBytes: CountSchema.describe('size of each half of that file'),
   }),
-  sharedFolder: z
+  sharedFile: z
     .string()
     .optional()
-    .describe('where tensors are handed over as files; told to clients of the same machine'),
+    .describe('absolute path of the file that large tensors may go through on this socket'),
   graceSeconds: z
     .number()
     .describe('how long an execution goes on while no client is attached to it'),
@@ -183,5 +182,5 @@ export const ServerMessageSchema = z.discriminatedUnion('type', [
 export type ClientMessage = z.infer<typeof ClientMessageSchema>;
 export type ServerMessage = z.infer<typeof ServerMessageSchema>;
 export type ExecuteMessage = z.infer<typeof ExecuteSchema>;
-export type AttachMessage = z.infer<typeof AttachSchema>;
+export type HelloMessage = z.infer<typeof HelloSchema>;
 export type ErrorMessage = z.infer<typeof ErrorMessageSchema>;

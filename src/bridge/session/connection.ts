@@ -4,10 +4,10 @@ import { decodeClientMessage, type Problem } from '../protocol/decode.ts';
 import { decodeFrame, type TensorFrame } from '../protocol/frame.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import {
-  type AttachMessage,
   CLOSE_CODES,
   type ClientMessage,
   type ExecuteMessage,
+  type HelloMessage,
   PROTOCOL_VERSION,
   type ServerMessage,
 } from '../protocol/messages.ts';
@@ -15,9 +15,9 @@ import type { NodeHost } from '../protocol/node-host.ts';
 import type { ExecutionEvent } from './event-log.ts';
 import type { ExecutionRequest, Listener } from './execution.ts';
 import type { Executions } from './executions.ts';
-import { Outbox, type Outgoing, type OutgoingSocket } from './outbox.ts';
+import { Outbox, type OutgoingSocket } from './outbox.ts';
 import { eventFrames } from './outgoing-events.ts';
-import type { SharedFolder } from './shared-folder.ts';
+import { SharedMemory } from './shared-memory.ts';
 import { Uploads } from './uploads.ts';
 import { errorMessage, problemError, REFUSED } from './wire-error.ts';
 
@@ -25,7 +25,6 @@ import { errorMessage, problemError, REFUSED } from './wire-error.ts';
 export interface ConnectionContext {
   readonly host: NodeHost;
   readonly executions: Executions;
-  readonly sharedFolder: SharedFolder;
   readonly version: string;
   readonly graceMs: number;
   /** Time for the client's first message. */
@@ -40,9 +39,8 @@ export class Connection implements Listener {
   readonly #socket: OutgoingSocket;
   readonly #isLocal: boolean;
   readonly #outbox: Outbox;
-  readonly #uploads: Uploads;
-  /** Executions whose results this client takes as files. */
-  readonly #withFiles = new Set<string>();
+  readonly #uploads = new Uploads();
+  #shared: SharedMemory | undefined;
   readonly #helloTimer: NodeJS.Timeout;
   #isGreeted = false;
   #isClosed = false;
@@ -53,7 +51,6 @@ export class Connection implements Listener {
     this.#isLocal = isLocal;
     this.#context = context;
     this.#outbox = new Outbox(socket, context.onSent);
-    this.#uploads = new Uploads(context.sharedFolder);
     const late = new FlowstepError('HELLO_MISSING', 'no hello came in time');
     this.#helloTimer = setTimeout(() => this.#end(late, CLOSE_CODES.noHello), context.helloMs);
   }
@@ -61,6 +58,7 @@ export class Connection implements Listener {
   /** A message of the client, whatever is in it. Never throws. */
   onMessage(bytes: Uint8Array, isBinary: boolean): void {
     if (this.#isClosed) return;
+    this.#shared?.hide();
     try {
       if (isBinary) this.#onFrame(bytes);
       else this.#onText(bytes);
@@ -75,35 +73,19 @@ export class Connection implements Listener {
   onClose(): void {
     this.#stopListening();
     this.#context.executions.detach(this);
+    this.#shared?.close();
+    this.#shared = undefined;
   }
 
   onEvent(event: ExecutionEvent): void {
-    const folder = this.#withFiles.has(event.key) ? this.#context.sharedFolder : undefined;
-    const frames = eventFrames(event, folder);
-    if (frames instanceof Promise) void this.#pushWithFiles(event, frames);
-    else this.#push(frames);
-  }
-
-  /** Only a result waits for files, and nothing comes after it. */
-  async #pushWithFiles(event: ExecutionEvent, frames: Promise<Outgoing[]>): Promise<void> {
-    try {
-      this.#push(await frames);
-    } catch (thrown) {
-      // A full disk loses no result: the socket takes it.
-      this.#context.onDefect(thrown);
-      this.#push(await eventFrames(event, undefined));
-    }
-  }
-
-  #push(frames: readonly Outgoing[]): void {
-    for (const frame of frames) this.#outbox.push(frame);
+    for (const frame of eventFrames(event, this.#shared)) this.#outbox.push(frame);
   }
 
   #onText(bytes: Uint8Array): void {
     const message = decodeClientMessage(bytes);
     if (!message.ok) this.#unreadable(message);
     else if (this.#isGreeted) this.#onMessage(message.value);
-    else if (message.value.type === 'hello') this.#greet();
+    else if (message.value.type === 'hello') this.#greet(message.value);
     else this.#end(notGreeted(), CLOSE_CODES.protocol);
   }
 
@@ -112,30 +94,31 @@ export class Connection implements Listener {
     if (!frame.ok) this.#unreadable(frame);
     else if (!this.#isGreeted) this.#end(notGreeted(), CLOSE_CODES.protocol);
     else if (frame.value.header.kind === 'tensor') {
-      void this.#onTensor(frame.value.header, frame.value.payload);
+      this.#onTensor(frame.value.header, frame.value.payload);
     } else this.#say(errorMessage(invalid('a client sends tensor frames only')));
   }
 
-  async #onTensor(header: TensorFrame, payload: Uint8Array): Promise<void> {
+  #onTensor(header: TensorFrame, payload: Uint8Array): void {
     try {
-      this.#start(await this.#uploads.add(header, payload));
+      this.#start(this.#uploads.add(header, payload, this.#shared));
     } catch (thrown) {
       this.#uploads.drop(header.key);
       this.#refuse(header.key, thrown);
     }
   }
 
-  #greet(): void {
+  #greet({ sharedFile }: HelloMessage): void {
     clearTimeout(this.#helloTimer);
     this.#isGreeted = true;
-    const { host, version, sharedFolder, graceMs } = this.#context;
+    const { host, version, graceMs } = this.#context;
+    if (sharedFile && this.#isLocal) this.#shared = this.#newSharedMemory();
     this.#say({
       type: 'hello',
       protocol: PROTOCOL_VERSION,
       server: { name: 'flowstep', version, pid: process.pid },
       nodes: [...host.definitions()],
       limits: LIMITS,
-      ...(this.#isLocal && { sharedFolder: sharedFolder.path }),
+      ...(this.#shared && { sharedFile: this.#shared.path }),
       graceSeconds: graceMs / 1000,
     });
   }
@@ -149,13 +132,15 @@ export class Connection implements Listener {
         this.#answer(message.key, () => this.#execute(message));
         break;
       case 'attach':
-        this.#answer(message.key, () => this.#attach(message));
+        this.#answer(message.key, () =>
+          this.#context.executions.attach(message.key, message.after, this),
+        );
         break;
       case 'cancel':
         this.#answer(message.key, () => this.#cancel(message.key));
         break;
       case 'done':
-        this.#withFiles.delete(message.key);
+        this.#shared?.release(message.key);
         this.#context.executions.done(message.key);
         break;
       case 'ping':
@@ -168,7 +153,6 @@ export class Connection implements Listener {
 
   #execute(message: ExecuteMessage): void {
     this.#context.executions.requireRoom(message.key);
-    this.#chooseFiles(message);
     this.#start(this.#uploads.begin(message));
   }
 
@@ -176,20 +160,19 @@ export class Connection implements Listener {
     if (request && !this.#isClosed) this.#context.executions.start(request, this);
   }
 
-  #attach(message: AttachMessage): void {
-    this.#chooseFiles(message);
-    this.#context.executions.attach(message.key, message.after, this);
-  }
-
   #cancel(key: string): void {
     if (!this.#uploads.drop(key)) this.#context.executions.cancel(key);
     else throw new FlowstepError('INTERRUPTED', 'cancelled before all tensors had come');
   }
 
-  /** Files are for those who see the folder: a client on another machine that asks for them gets none. */
-  #chooseFiles({ key, sharedFiles }: { key: string; sharedFiles?: boolean | undefined }): void {
-    if (sharedFiles && this.#isLocal) this.#withFiles.add(key);
-    else this.#withFiles.delete(key);
+  /** Undefined where it cannot be had: everything goes over the socket then. */
+  #newSharedMemory(): SharedMemory | undefined {
+    try {
+      return new SharedMemory(this.#context.onDefect);
+    } catch (error) {
+      this.#context.onDefect(error);
+      return undefined;
+    }
   }
 
   /** An error of `act` answers the request for `key`. */

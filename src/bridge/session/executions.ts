@@ -12,8 +12,6 @@ export interface ExecutionsOptions {
   readonly retentionMs: number;
   /** `error` is there when the outcome is one. */
   onEnded?(outcome: Outcome, error?: FlowstepError): void;
-  /** Nothing of the execution is needed any more. */
-  onForgotten?(key: string): void;
 }
 
 export type Outcome = 'result' | 'error' | 'interrupted';
@@ -187,7 +185,6 @@ export class Executions {
     execution.clearTimer();
     execution.detach();
     this.#byKey.delete(execution.key);
-    this.#options.onForgotten?.(execution.key);
   }
 }
 

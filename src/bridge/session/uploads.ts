@@ -11,7 +11,7 @@ import {
   type WireTensor,
 } from '../protocol/tensors.ts';
 import type { ExecutionRequest } from './execution.ts';
-import type { SharedFolder } from './shared-folder.ts';
+import type { SharedMemory } from './shared-memory.ts';
 
 /** Executions of one socket that are not whole; a client sends the tensors of one after the other. */
 const MAX_UPLOADS = 16;
@@ -31,12 +31,7 @@ interface Upload {
 }
 
 export class Uploads {
-  readonly #folder: SharedFolder;
   readonly #byKey = new Map<string, Upload>();
-
-  constructor(folder: SharedFolder) {
-    this.#folder = folder;
-  }
 
   /** The request when it needs no tensors, else undefined; throws for tensors that cannot be. */
   begin(message: ExecuteMessage): ExecutionRequest | undefined {
@@ -54,15 +49,24 @@ export class Uploads {
   }
 
   /** Takes a frame; gives the request when it was the last. Frames of what was refused are passed over. */
-  async add(frame: TensorFrame, payload: Uint8Array): Promise<ExecutionRequest | undefined> {
+  add(
+    frame: TensorFrame,
+    payload: Uint8Array,
+    memory: SharedMemory | undefined,
+  ): ExecutionRequest | undefined {
     const upload = this.#byKey.get(frame.key);
     if (!upload) return undefined;
     const part = upload.parts.get(frame.name);
     if (!part || part.isWhole) throw invalid(frame, part ? 'is whole already' : 'is not listed');
-    if (frame.file === undefined) addChunk(part, frame, payload);
-    else await this.#readFile(part, frame, frame.file, payload);
-    // It may have been cancelled while a file was read.
-    return this.#byKey.get(frame.key) === upload ? this.#requestOf(upload) : undefined;
+    const { shared } = frame;
+    if (shared && !memory) throw invalid(frame, 'names a file, and this socket shares none');
+    if (shared && payload.length > 0) throw invalid(frame, 'comes in a file and in its frame');
+    const place = placeOf(part, frame, shared?.length ?? payload.length);
+    if (shared) memory?.read(shared, place);
+    else place.set(payload);
+    part.received += place.length;
+    part.isWhole = part.received === part.byteLength;
+    return this.#requestOf(upload);
   }
 
   /** True when there was something to drop. */
@@ -83,21 +87,6 @@ export class Uploads {
     );
     // An object stays one.
     return { key, node, inputs: fillTensors(inputs, tensors) as ExecutionRequest['inputs'] };
-  }
-
-  async #readFile(
-    part: Part,
-    frame: TensorFrame,
-    file: string,
-    payload: Uint8Array,
-  ): Promise<void> {
-    if (frame.offset !== 0 || part.received > 0 || payload.length > 0) {
-      throw invalid(frame, 'comes as a file and in frames');
-    }
-    // Counts as received at once, so that a second file for it is refused.
-    part.received = Number.POSITIVE_INFINITY;
-    part.buffer = await this.#folder.take(file, part.byteLength);
-    part.isWhole = true;
   }
 }
 
@@ -122,17 +111,17 @@ function partsOf(specs: readonly TensorSpec[]): Map<string, Part> {
   return parts;
 }
 
-function addChunk(part: Part, frame: TensorFrame, payload: Uint8Array): void {
-  if (frame.offset !== part.received || part.received + payload.length > part.byteLength) {
+/** The part's memory that the next `length` bytes of it go to. */
+function placeOf(part: Part, frame: TensorFrame, length: number): Uint8Array {
+  if (frame.offset !== part.received || part.received + length > part.byteLength) {
     throw invalid(
       frame,
-      `has ${part.byteLength} bytes, of which ${part.received} came; ${payload.length} more at ${frame.offset} do not fit`,
+      `has ${part.byteLength} bytes, of which ${part.received} came; ${length} more at ${frame.offset} do not fit`,
     );
   }
-  part.buffer ??= new ArrayBuffer(part.byteLength);
-  new Uint8Array(part.buffer).set(payload, part.received);
-  part.received += payload.length;
-  part.isWhole = part.received === part.byteLength;
+  // No node sees it before every byte has come, so none needs to be cleared.
+  part.buffer ??= Buffer.allocUnsafeSlow(part.byteLength).buffer;
+  return new Uint8Array(part.buffer, part.received, length);
 }
 
 function invalid({ key, name }: TensorFrame, what: string): FlowstepError {

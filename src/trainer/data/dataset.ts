@@ -19,4 +19,6 @@ export interface Dataset {
   readonly hash: string;
   /** `count` samples drawn with replacement; the same (seed, step) gives the same batch. */
   batch(seed: number, step: number, count: number): Batch;
+  /** For sets that end: how many samples there are, and those from one on in order, none of them mirrored. */
+  readonly whole?: { readonly count: number; range(from: number, count: number): Batch };
 }

@@ -4,7 +4,7 @@ import { sha256 } from '../files/hash.ts';
 import { fillIndices, fillUniform } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
 import { type Shape, sizeOf } from '../tensor.ts';
-import type { Dataset } from './dataset.ts';
+import type { Batch, Dataset } from './dataset.ts';
 
 /** Samples in memory with all that is known of them. */
 export interface Held {
@@ -51,6 +51,14 @@ export function heldDataset(held: Held): Dataset {
   const { name, shape, samples, labels, classes, captions, flip } = held;
   const size = sizeOf(shape);
   const total = samples.length / size;
+  const take = (chosen: Int32Array): Batch => {
+    const x = new Float32Array(chosen.length * size);
+    for (const [i, index] of chosen.entries()) {
+      const from = index * size;
+      write(x.subarray(i * size, (i + 1) * size), samples.subarray(from, from + size));
+    }
+    return labels ? { x, labels: chosen.map((index) => labels[index]!) } : { x };
+  };
   return {
     name,
     shape,
@@ -60,13 +68,16 @@ export function heldDataset(held: Held): Dataset {
     batch(seed, step, count) {
       const chosen = new Int32Array(count);
       fillIndices(chosen, total, seed, STREAMS.data, step);
-      const x = new Float32Array(count * size);
-      for (let i = 0; i < count; i++) {
-        const from = chosen[i]! * size;
-        write(x.subarray(i * size, (i + 1) * size), samples.subarray(from, from + size));
-      }
-      if (flip) mirrorSome(x, size, shape.at(-1)!, seed, step);
-      return labels ? { x, labels: chosen.map((index) => labels[index]!) } : { x };
+      const batch = take(chosen);
+      if (flip) mirrorSome(batch.x, size, shape.at(-1)!, seed, step);
+      return batch;
+    },
+    whole: {
+      count: total,
+      range(from, count) {
+        const length = Math.max(0, Math.min(count, total - from));
+        return take(Int32Array.from({ length }, (_, i) => from + i));
+      },
     },
   };
 }

@@ -28,6 +28,9 @@ export function formOf({ qkNorm, dualBlocks }: MmditConfig): Sd3Form {
   return qkNorm ? 'SD3.5-large' : 'SD3-medium';
 }
 
+/** Side of the latents that a network works on unless told otherwise: pictures of 1024 x 1024. */
+const USUAL_SIDE = 128;
+
 /** Size of the latents that a network works on: 1/8 of the picture's. */
 export interface LatentSize {
   readonly height: number;
@@ -48,13 +51,14 @@ export interface Sd3Checkpoint extends Sd3Layout {
 }
 
 /**
- * What a file's header says of its network; throws MODEL_INVALID when it is another architecture, when tensors are missing,
- * unknown, of another shape or of a type that is not read, or when the position table does not cover the latents.
+ * What a file's header says of its network, for the usual size of latents or all that the position table covers unless `size`
+ * is given; throws MODEL_INVALID when it is another architecture, when tensors are missing, unknown, of another shape or of
+ * a type that is not read, or when the position table does not cover the latents.
  */
 export function recogniseSd3(
   path: string,
   header: SafetensorsHeader,
-  size: LatentSize = { height: 128, width: 128 },
+  size?: LatentSize,
 ): Sd3Layout {
   const prefix = PREFIXES.find((p) => header.tensors.has(p + MARK));
   if (prefix === undefined) {
@@ -112,7 +116,7 @@ function configOf(
   path: string,
   header: SafetensorsHeader,
   prefix: string,
-  size: LatentSize,
+  size: LatentSize | undefined,
 ): MmditConfig {
   const shapeOf = (name: string, rank: number) => {
     const shape = header.tensors.get(prefix + name)?.shape;
@@ -121,15 +125,16 @@ function configOf(
     throw invalid(path, `${prefix}${name} ${found}: a tensor of ${rank} axes is needed`);
   };
   const kernel = shapeOf('x_embedder.proj.weight', 4);
-  const places = shapeOf('pos_embed', 3)[1]!;
+  const positions = Math.sqrt(shapeOf('pos_embed', 3)[1]!);
+  const side = Math.min(USUAL_SIDE, Math.floor(positions * kernel[2]!));
   const dual = /^joint_blocks\.(\d+)\.x_block\.attn2\.qkv\.weight$/;
   const parsed = MmditConfigSchema.safeParse({
     kind: 'mmdit',
     depth: kernel[0]! / 64,
-    ...size,
+    ...(size ?? { height: side, width: side }),
     channels: kernel[1],
     patch: kernel[2],
-    positions: Math.sqrt(places),
+    positions,
     contextWidth: shapeOf('context_embedder.weight', 2)[1],
     pooledWidth: shapeOf('y_embedder.mlp.0.weight', 2)[1],
     qkNorm: header.tensors.has(`${prefix}joint_blocks.0.context_block.attn.ln_q.weight`),

@@ -37,12 +37,26 @@ export interface OperatorNode<K extends OperatorName = OperatorName> {
 
 export type Node = InputNode | ConstantNode | OperatorNode;
 
+/** Nodes [start, end) of a graph that make one block of a network. */
+export interface Block {
+  readonly start: number;
+  readonly end: number;
+}
+
 export class Graph {
+  /** `kept`: nodes run in the order of `nodes`, and equal ones are not merged. */
+  readonly order: 'free' | 'kept';
   readonly nodes: Node[] = [];
+  /** The blocks of networks in the order of their nodes: what is between their borders can be computed again. */
+  readonly blocks: Block[] = [];
   readonly inputs = new Map<string, Value>();
   readonly outputs = new Map<string, Value>();
   readonly #known = new Map<string, Node>();
   #nextId = 0;
+
+  constructor(order: 'free' | 'kept' = 'free') {
+    this.order = order;
+  }
 
   /** A named tensor that is fed at run time; asking again for the same name gives the same value. */
   input(name: string, shape: Shape, dtype: DType = 'float32'): Value {
@@ -92,6 +106,20 @@ export class Graph {
     };
     const key = `${operator}(${inputs.map((v) => v.id).join()})${JSON.stringify(attributes)}`;
     return this.#unique(key, node, () => row.infer(inputs, attributes));
+  }
+
+  /** Applies an operator though its result may be there: what is to be computed again must not be shared. */
+  repeat(known: OperatorNode, inputs: readonly Value[]): readonly Value[] {
+    return this.#place({ ...known, inputs, outputs: [] }, known.outputs);
+  }
+
+  /** Runs `build` and notes the nodes that it adds as a block. Blocks do not contain each other. */
+  block<T>(build: () => T): T {
+    const start = this.nodes.length;
+    const result = build();
+    if ((this.blocks.at(-1)?.end ?? 0) > start) throw bug('a block contains another');
+    if (this.nodes.length > start) this.blocks.push({ start, end: this.nodes.length });
+    return result;
   }
 
   /** Names a value as an output of the graph. */

@@ -205,7 +205,11 @@ const EVALUATE: { readonly [K in OperatorName]: Evaluate<K> } = {
   Add: binary((a, b) => a + b),
   Sub: binary((a, b) => a - b),
   Mul: binary((a, b) => a * b),
-  Div: binary((a, b) => a / b),
+  Div: (inputs, node) => {
+    const quotients = binary((a, b) => a / b)(inputs, node);
+    // Integers are divided towards zero.
+    return /int/.test(node.outputs[0]!.dtype) ? [quotients[0]!.map(Math.trunc)] : quotients;
+  },
   Pow: binary((a, b) => a ** b),
   Min: binary(Math.min),
   Max: binary(Math.max),
@@ -374,14 +378,20 @@ function evaluate(
     }
     case 'constant':
       return [numbers(node.tensor)];
-    case 'operator': {
-      const run = EVALUATE[node.operator] as Evaluate<OperatorName>;
-      return run(
-        node.inputs.map((v) => values.get(v.id)!),
+    case 'operator':
+      return evaluateOperator(
         node,
+        node.inputs.map((v) => values.get(v.id)!),
       );
-    }
   }
+}
+
+/** What one node makes of its inputs. */
+export function evaluateOperator(
+  node: OperatorNode,
+  inputs: readonly Plain[],
+): readonly Float64Array[] {
+  return (EVALUATE[node.operator] as Evaluate<OperatorName>)(inputs, node);
 }
 
 function numbers(tensor: Tensor): Float64Array {

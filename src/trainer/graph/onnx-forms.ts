@@ -5,16 +5,13 @@
 import type { DType, Shape } from '../tensor.ts';
 import { sizeOf } from '../tensor.ts';
 import { filled, type Value } from './graph.ts';
+import { ACTIVATION_FORMS } from './onnx-activation-forms.ts';
 import { MICROSOFT_DOMAIN } from './onnx-format.ts';
-import type { NodeReader } from './onnx-node.ts';
+import { type NodeReader, plainDomain } from './onnx-node.ts';
 import { PICTURE_FORMS } from './onnx-picture-forms.ts';
-import {
-  type AttributeSpec,
-  OPERATORS,
-  type OperatorName,
-  operatorRow,
-  sliceRange,
-} from './operators.ts';
+import { SHAPE_FORMS } from './onnx-shape-forms.ts';
+import type { NodeMessage } from './onnx-tensors.ts';
+import { type AttributeSpec, OPERATORS, type OperatorName, operatorRow } from './operators.ts';
 import { add, cast, greater, matMul, max, min, mul, reshape, transpose, where } from './ops.ts';
 import { normalAxis } from './shapes.ts';
 
@@ -23,7 +20,7 @@ export type Form = (node: NodeReader) => readonly Value[];
 const STATIC_HINT = 'rewrite this part of the model with supported operators';
 
 /** The form of an operator that is written as our row says; undefined when we have no such row. */
-export function byRow({ operator, domain }: NodeReader): Form | undefined {
+function byRow(operator: string, domain: string): Form | undefined {
   if (!Object.hasOwn(OPERATORS, operator)) return undefined;
   const name = operator as OperatorName;
   const row = operatorRow(name);
@@ -136,29 +133,6 @@ function flattened(node: NodeReader): readonly Value[] {
   return [reshape(x, [sizeOf(x.shape.slice(0, at)), sizeOf(x.shape.slice(at))])];
 }
 
-function sliced(node: NodeReader): readonly Value[] {
-  const x = node.value(0);
-  const starts = node.constants(1);
-  const ends = node.constants(2);
-  if (!starts || !ends) throw node.malformed('lacks its ends');
-  const axes = node.constants(3) ?? starts.map((_, i) => i);
-  const steps = node.constants(4) ?? [];
-  if (ends.length !== starts.length || axes.length !== starts.length) {
-    throw node.malformed('has starts, ends and axes of different lengths');
-  }
-  if (steps.some((s) => s !== 1)) {
-    throw node.unsupported(`has the steps ${steps.join(', ')}`, 'only steps of 1 are supported');
-  }
-  const ranges = axes.map((a, i) =>
-    sliceRange(starts[i]!, ends[i]!, x.shape[normalAxis('Slice', a, x.shape.length)]!),
-  );
-  return node.graph.apply('Slice', [x], {
-    starts: ranges.map(([from]) => from),
-    ends: ranges.map(([from, to]) => Math.max(from, to)),
-    axes,
-  });
-}
-
 function divided(node: NodeReader): readonly Value[] {
   const x = node.value(0);
   const axis = node.int('axis', 0);
@@ -200,7 +174,8 @@ function dropout(node: NodeReader): readonly Value[] {
 }
 
 function constant(node: NodeReader): readonly Value[] {
-  const of = (dtype: DType, numbers: readonly number[], shape: Shape) => {
+  const of = (type: DType, numbers: readonly number[], shape: Shape) => {
+    const dtype = node.typeOf(type);
     const data = filled(dtype, numbers.length, 0);
     for (const [i, n] of numbers.entries()) data[i] = dtype === 'int64' ? BigInt(n) : n;
     return [node.graph.constant({ dtype, shape, data })];
@@ -218,6 +193,8 @@ function constant(node: NodeReader): readonly Value[] {
 const FORMS: Readonly<Record<string, Readonly<Record<string, Form>>>> = {
   '': {
     ...PICTURE_FORMS,
+    ...SHAPE_FORMS,
+    ...ACTIVATION_FORMS,
     Identity: (node) => [node.value(0)],
     Dropout: dropout,
     Constant: constant,
@@ -229,7 +206,6 @@ const FORMS: Readonly<Record<string, Readonly<Record<string, Form>>>> = {
     Squeeze: squeezed,
     Unsqueeze: unsqueezed,
     Flatten: flattened,
-    Slice: sliced,
     Split: divided,
     MatMul: multiplied,
     Clip: clipped,
@@ -255,11 +231,12 @@ const FORMS: Readonly<Record<string, Readonly<Record<string, Form>>>> = {
   },
 };
 
-/** How a node is decoded; throws OPERATOR_UNSUPPORTED when it is not. */
-export function formOf(node: NodeReader): Form {
-  const forms = Object.hasOwn(FORMS, node.domain) ? FORMS[node.domain]! : {};
-  const own = Object.hasOwn(forms, node.operator) ? forms[node.operator] : undefined;
-  const form = own ?? byRow(node);
-  if (form) return form;
-  throw node.unsupported('is an operator that cannot be differentiated here', STATIC_HINT);
+/** How nodes of an operator are decoded; undefined when they are not. */
+export function formOf({
+  opType,
+  domain,
+}: Pick<NodeMessage, 'opType' | 'domain'>): Form | undefined {
+  const name = plainDomain(domain);
+  const forms = Object.hasOwn(FORMS, name) ? FORMS[name]! : {};
+  return (Object.hasOwn(forms, opType) ? forms[opType] : undefined) ?? byRow(opType, name);
 }

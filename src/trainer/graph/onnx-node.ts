@@ -1,9 +1,11 @@
 /** @file One node of an ONNX file while it is decoded: its inputs and attributes, and errors that name it. */
 import { FlowstepError } from '../../errors.ts';
 import type { DType } from '../tensor.ts';
+import type { ConstantFolder } from './constant-folding.ts';
+import { convertedTo } from './convert-tensor.ts';
 import type { Graph, Value } from './graph.ts';
 import { ATTRIBUTE_TYPES } from './onnx-format.ts';
-import { type AttributeMessage, dtypeOf, type NodeMessage } from './onnx-tensors.ts';
+import { type AttributeMessage, decodeTensor, dtypeOf, type NodeMessage } from './onnx-tensors.ts';
 
 /** Attributes that may be there with the one value that means what our operator does anyway. */
 const HARMLESS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
@@ -11,6 +13,25 @@ const HARMLESS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   Cast: { saturate: 1 },
   FusedMatMul: { transBatchA: 0, transBatchB: 0 },
 };
+
+/** What the nodes of one model have in common while it is decoded. */
+export interface Decoding {
+  readonly graph: Graph;
+  readonly file: string;
+  readonly values: ReadonlyMap<string, Value>;
+  readonly folder: ConstantFolder;
+  /** The type that numbers of a type of the file get here. */
+  readonly typeOf: (dtype: DType) => DType;
+}
+
+/** A node by its name or number, with its operator. */
+export function nodeLabel({ name, opType, domain }: NodeMessage, index: number): string {
+  const operator = [plainDomain(domain), opType].filter(Boolean).join('.');
+  return `node ${name ? `"${name}"` : `number ${index + 1}`} (${operator})`;
+}
+
+/** ONNX's own domain has two names. */
+export const plainDomain = (domain: string): string => (domain === 'ai.onnx' ? '' : domain);
 
 export class NodeReader {
   readonly graph: Graph;
@@ -20,24 +41,19 @@ export class NodeReader {
   readonly inputCount: number;
   readonly outputNames: readonly string[];
   readonly #label: string;
-  readonly #file: string;
+  readonly #decoding: Decoding;
   readonly #inputs: readonly (Value | undefined)[];
   readonly #attributes: Map<string, AttributeMessage>;
   readonly #read = new Set<string>();
 
-  constructor(
-    graph: Graph,
-    file: string,
-    message: NodeMessage,
-    index: number,
-    values: ReadonlyMap<string, Value>,
-  ) {
+  constructor(decoding: Decoding, message: NodeMessage, index: number) {
+    const { graph, values } = decoding;
     this.graph = graph;
     this.operator = message.opType;
-    this.domain = message.domain === 'ai.onnx' ? '' : message.domain;
+    this.domain = plainDomain(message.domain);
     this.outputNames = message.output;
-    this.#file = file;
-    this.#label = `node ${message.name ? `"${message.name}"` : `number ${index + 1}`} (${[this.domain, message.opType].filter(Boolean).join('.')})`;
+    this.#decoding = decoding;
+    this.#label = nodeLabel(message, index);
     this.#inputs = message.input.map((name) => {
       if (name === '') return undefined;
       const value = values.get(name);
@@ -48,10 +64,16 @@ export class NodeReader {
     this.#attributes = new Map(message.attribute.map((a) => [a.name, a]));
   }
 
+  /** The type that numbers of a type of the file get here. */
+  typeOf(dtype: DType): DType {
+    return this.#decoding.typeOf(dtype);
+  }
+
   /** The file is damaged or was written wrongly at this node. */
   malformed(problem: string, cause?: unknown): FlowstepError {
-    return new FlowstepError('FILE_FORMAT', `${this.#file}: ${this.#label} ${problem}`, {
-      file: this.#file,
+    const { file } = this.#decoding;
+    return new FlowstepError('FILE_FORMAT', `${file}: ${this.#label} ${problem}`, {
+      file,
       hint: 'export the model again, or check it with onnx.checker',
       cause,
     });
@@ -59,8 +81,9 @@ export class NodeReader {
 
   /** We cannot do what this node asks for. */
   unsupported(problem: string, hint: string): FlowstepError {
-    return new FlowstepError('OPERATOR_UNSUPPORTED', `${this.#file}: ${this.#label} ${problem}`, {
-      file: this.#file,
+    const { file } = this.#decoding;
+    return new FlowstepError('OPERATOR_UNSUPPORTED', `${file}: ${this.#label} ${problem}`, {
+      file,
       hint,
     });
   }
@@ -84,13 +107,12 @@ export class NodeReader {
   constants(index: number): readonly number[] | undefined {
     const value = this.#inputs[index];
     if (!value) return undefined;
-    if (value.node.kind !== 'constant') {
-      throw this.unsupported(
-        `has an input ${index + 1} that is computed`,
-        'export the model with fixed shapes and constant folding, so that it is a constant',
-      );
-    }
-    return Array.from<number | bigint, number>(value.node.tensor.data, Number);
+    const numbers = this.#decoding.folder.numbers(value);
+    if (numbers) return numbers;
+    throw this.unsupported(
+      `has an input ${index + 1} that is computed`,
+      'export the model so that only shapes and constants decide it',
+    );
   }
 
   int(name: string, otherwise?: number): number {
@@ -107,7 +129,8 @@ export class NodeReader {
   }
 
   dtype(name: string): DType {
-    return dtypeOf(this.int(name), this.#label, this.#file);
+    const { file, typeOf } = this.#decoding;
+    return typeOf(dtypeOf(this.int(name), this.#label, file));
   }
 
   ints(name: string): readonly number[] | undefined {
@@ -118,8 +141,13 @@ export class NodeReader {
     return this.#attribute(name, ATTRIBUTE_TYPES.floats)?.floats;
   }
 
-  tensor(name: string): AttributeMessage['t'] | undefined {
-    return this.#attribute(name, ATTRIBUTE_TYPES.tensor)?.t;
+  /** An attribute that is a tensor, as a constant. */
+  constantTensor(name: string): Value | undefined {
+    const message = this.#attribute(name, ATTRIBUTE_TYPES.tensor)?.t;
+    if (!message) return undefined;
+    const { file } = this.#decoding;
+    const tensor = decodeTensor(message, `constant "${this.outputNames[0]}"`, file);
+    return this.graph.constant(convertedTo(tensor, this.typeOf(tensor.dtype)));
   }
 
   has(name: string): boolean {

@@ -140,7 +140,12 @@ function resized(node: NodeReader): readonly Value[] {
   const mode = node.string('mode', 'nearest');
   const rounding = node.string('nearest_mode', 'round_prefer_floor');
   const place = node.string('coordinate_transformation_mode', 'half_pixel');
+  // What only other modes use, as exporters write it all the same.
   node.float('cubic_coeff_a', -0.75);
+  node.float('extrapolation_value', 0);
+  node.int('exclude_outside', 0);
+  const policy = node.string('keep_aspect_ratio_policy', 'stretch');
+  const isPlain = node.int('antialias', 0) === 0 && policy === 'stretch' && !node.has('axes');
   const scales = node.optional(2) ? node.constants(2)! : [];
   const sizes = node.optional(3) ? node.constants(3)! : [];
   const factors = scales.length ? scales : sizes.map((size, i) => size / x.shape[i]!);
@@ -149,7 +154,7 @@ function resized(node: NodeReader): readonly Value[] {
     (place === 'half_pixel' && rounding.startsWith('round'));
   const whole = factors.every((f) => Number.isInteger(f) && f >= 1);
   const spatial = factors.length === x.shape.length && factors[0] === 1 && factors[1] === 1;
-  if (mode !== 'nearest' || !repeats || !whole || !spatial || x.shape.length < 3) {
+  if (mode !== 'nearest' || !isPlain || !repeats || !whole || !spatial || x.shape.length < 3) {
     throw node.unsupported(
       `resizes by ${factors.join(', ')} with mode ${mode}, ${place}, ${rounding}`,
       RESIZE_HINT,

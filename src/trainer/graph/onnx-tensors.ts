@@ -13,7 +13,7 @@ export interface TensorMessage {
   readonly int64Data: readonly number[];
   readonly doubleData: readonly number[];
   readonly rawData: Uint8Array;
-  readonly externalData: readonly object[];
+  readonly externalData: readonly { readonly key: string; readonly value: string }[];
   readonly dataLocation: number;
 }
 
@@ -97,7 +97,7 @@ export function dtypeOf(elementType: number, what: string, file: string): DType 
 }
 
 /** ONNX's TensorProto.DataLocation.EXTERNAL. */
-const EXTERNAL = 1;
+export const EXTERNAL = 1;
 
 type FromBuffer = { [D in DType]: (buffer: ArrayBuffer) => TypedArrays[D] };
 
@@ -112,7 +112,8 @@ const FROM_BUFFER: FromBuffer = {
   bool: (b) => new Uint8Array(b),
 };
 
-const BYTES: Record<DType, number> = {
+/** Bytes of an element. */
+export const ELEMENT_BYTES: Record<DType, number> = {
   float64: 8,
   float32: 4,
   float16: 2,
@@ -123,9 +124,18 @@ const BYTES: Record<DType, number> = {
   bool: 1,
 };
 
-/** The tensor of a message; `what` names it in errors. */
-export function decodeTensor(message: TensorMessage, what: string, file: string): Tensor {
-  if (message.dataLocation === EXTERNAL || message.externalData.length > 0) {
+/** Whether the numbers of a tensor lie in another file. */
+export const isExternal = ({ dataLocation, externalData }: TensorMessage): boolean =>
+  dataLocation === EXTERNAL || externalData.length > 0;
+
+/** The tensor of a message; `what` names it in errors. `external` are its bytes where they lie in another file. */
+export function decodeTensor(
+  message: TensorMessage,
+  what: string,
+  file: string,
+  external?: Uint8Array,
+): Tensor {
+  if (isExternal(message) && !external) {
     throw new FlowstepError('OPERATOR_UNSUPPORTED', `${file}: ${what} lies in another file`, {
       file,
       hint: 'save the model as one file (torch.onnx.export: external_data=False)',
@@ -141,15 +151,16 @@ export function decodeTensor(message: TensorMessage, what: string, file: string)
       { file, hint: 'the file is damaged: export it again' },
     );
   if (shape.some((d) => d < 0) || !Number.isSafeInteger(size)) throw wrongSize('no such shape');
-  const raw = message.rawData;
+  const raw = external ?? message.rawData;
   if (raw.length > 0) {
-    if (raw.length !== size * BYTES[dtype]) throw wrongSize(`${raw.length} bytes of ${dtype}`);
+    if (raw.length !== size * ELEMENT_BYTES[dtype])
+      throw wrongSize(`${raw.length} bytes of ${dtype}`);
     // The bytes are copied, as they may lie anywhere in the file.
     return { dtype, shape, data: FROM_BUFFER[dtype](new Uint8Array(raw).buffer) };
   }
   const numbers = numbersOf(message, dtype);
   if (numbers.length !== size) throw wrongSize(`${numbers.length} numbers`);
-  const data = FROM_BUFFER[dtype](new ArrayBuffer(size * BYTES[dtype]));
+  const data = FROM_BUFFER[dtype](new ArrayBuffer(size * ELEMENT_BYTES[dtype]));
   for (const [i, n] of numbers.entries()) {
     data[i] = dtype === 'int64' ? bigInteger(n) : n;
   }

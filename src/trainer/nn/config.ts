@@ -1,5 +1,6 @@
 /** @file Network configurations: one schema per architecture; the type and the file metadata follow from it. */
 import { z } from 'zod';
+import { OnnxConfigSchema } from './onnx-config.ts';
 import { hasWholeGroups } from './song-unet-plan.ts';
 
 /** Multilayer perceptron for vectors: `layers` hidden layers of `width`; time appended as one number or as sine/cosine pairs. */
@@ -37,7 +38,8 @@ export const DitConfigSchema = z
  * SongUNet, EDM's network for small pictures (Karras et al. 2022): `multipliers` of `width` from the largest resolution to
  * the smallest, `attention` at these resolutions. With `precondition` edm the network is a denoiser of EDM, made a
  * velocity by flow/edm.ts; with none it is the velocity itself. The defaults are DDPM++; NCSN++ has embedding fourier,
- * noiseMultiplier 2, encoder residual and filter 1, 3, 3, 1. `classes` 0 = unconditional.
+ * noiseMultiplier 2, encoder residual and filter 1, 3, 3, 1. `classes` 0 = unconditional. With `patch` above 1, squares
+ * of so many pixels a side are folded into channels first, so that no layer works at the full resolution.
  */
 export const SongUNetConfigSchema = z
   .strictObject({
@@ -58,9 +60,10 @@ export const SongUNetConfigSchema = z
     filter: z.array(z.number()).min(2).max(8).default([1, 1]),
     precondition: z.enum(['none', 'edm']).default('none'),
     sigmaData: z.number().gt(0).default(0.5),
+    patch: z.int().min(1).max(64).default(1),
   })
-  .refine((c) => c.size % 2 ** (c.multipliers.length - 1) === 0, {
-    error: 'size must be halved once for every multiplier but the first',
+  .refine((c) => c.size % (c.patch * 2 ** (c.multipliers.length - 1)) === 0, {
+    error: 'size / patch must be halved once for every multiplier but the first',
     path: ['multipliers'],
   })
   .refine((c) => hasWholeGroups(c), {
@@ -108,6 +111,7 @@ export const NetworkConfigSchema = z.discriminatedUnion('kind', [
   DitConfigSchema,
   MmditConfigSchema,
   SongUNetConfigSchema,
+  OnnxConfigSchema,
 ]);
 
 export type MlpConfig = z.infer<typeof MlpConfigSchema>;
@@ -126,6 +130,8 @@ export function sampleShape(config: NetworkConfig): number[] {
       return [config.channels, config.size, config.size];
     case 'mmdit':
       return [config.channels, config.height, config.width];
+    case 'onnx':
+      return config.shape;
   }
 }
 
@@ -133,3 +139,23 @@ export function sampleShape(config: NetworkConfig): number[] {
 export function classCount(config: NetworkConfig): number {
   return 'classes' in config ? config.classes : 0;
 }
+
+export interface TextWidths {
+  readonly contextWidth: number;
+  /** 0 = none. */
+  readonly pooledWidth: number;
+  /** Tokens of every text where the network fixes it; 0 = any. */
+  readonly tokens: number;
+}
+
+/** What a network takes of text; undefined when it takes none. */
+export function textWidths(config: NetworkConfig): TextWidths | undefined {
+  if (config.kind === 'mmdit') return { tokens: 0, ...widthsOf(config) };
+  if (config.kind !== 'onnx' || config.contextWidth === 0) return undefined;
+  return { tokens: config.tokens, ...widthsOf(config) };
+}
+
+const widthsOf = ({ contextWidth, pooledWidth }: Omit<TextWidths, 'tokens'>) => ({
+  contextWidth,
+  pooledWidth,
+});

@@ -3,7 +3,7 @@
  * blocks, learned positions. Tokens are kept as a matrix [B * N, W], so each linear layer is one product.
  */
 import type { Value } from '../graph/graph.ts';
-import { add, gather, gelu, mul, reshape, silu, transpose } from '../graph/ops.ts';
+import { add, gather, gelu, mul, reduceMean, reshape, silu, transpose } from '../graph/ops.ts';
 import type { DitConfig } from './config.ts';
 import {
   affine,
@@ -34,6 +34,19 @@ export function dit(scope: Scope, config: DitConfig, x: Value, t: Value, labels?
   const modulation = (name: string, parts: number) => modulations(scope, name, condition, parts);
   const byPicture = (h: Value) => reshape(h, [batch, tokens, width]);
   const byToken = (h: Value) => reshape(h, [rows, width]);
+  const block = (name: string, given: Value): Value => {
+    const [shift1, scale1, gate1, shift2, scale2, gate2] = modulation(`${name}.ada`, 6) as Six;
+    const [q, k, v] = queriesKeysValues(
+      scope,
+      `${name}.qkv`,
+      byToken(modulate(given, shift1, scale1)),
+    );
+    const mixed = linear(scope, `${name}.proj`, attention(q, k, v, batch, heads), width);
+    const h = add(given, mul(gate1, byPicture(mixed)));
+    const hidden = linear(scope, `${name}.fc1`, byToken(modulate(h, shift2, scale2)), 4 * width);
+    const fed = linear(scope, `${name}.fc2`, gelu(hidden, 'tanh'), width);
+    return add(h, mul(gate2, byPicture(fed)));
+  };
 
   // A convolution with stride = kernel = patch is a product with the flattened patches (c, py, px).
   const patches = transpose(
@@ -50,15 +63,12 @@ export function dit(scope: Scope, config: DitConfig, x: Value, t: Value, labels?
   const embedded = affine(reshape(patches, [rows, area]), flat, kernelBias);
   let h = add(byPicture(embedded), positions); // [B, N, W]
 
+  const middle = Math.floor((depth - 1) / 2);
   for (let i = 0; i < depth; i++) {
-    const name = `blocks.${i}`;
-    const [shift1, scale1, gate1, shift2, scale2, gate2] = modulation(`${name}.ada`, 6) as Six;
-    const [q, k, v] = queriesKeysValues(scope, `${name}.qkv`, byToken(modulate(h, shift1, scale1)));
-    const mixed = linear(scope, `${name}.proj`, attention(q, k, v, batch, heads), width);
-    h = add(h, mul(gate1, byPicture(mixed)));
-    const hidden = linear(scope, `${name}.fc1`, byToken(modulate(h, shift2, scale2)), 4 * width);
-    const fed = linear(scope, `${name}.fc2`, gelu(hidden, 'tanh'), width);
-    h = add(h, mul(gate2, byPicture(fed)));
+    const before = h;
+    h = scope.graph.block(() => block(`blocks.${i}`, before));
+    const seen = h;
+    if (i === middle) scope.features?.(() => reduceMean(seen, [1], false));
   }
 
   const [shift, scale] = modulation('ada', 2) as [Value, Value];

@@ -5,7 +5,18 @@
  */
 import { rmsNormalization } from '../graph/composed.ts';
 import type { Value } from '../graph/graph.ts';
-import { add, concat, gelu, mul, reshape, silu, slice, split, transpose } from '../graph/ops.ts';
+import {
+  add,
+  concat,
+  gelu,
+  mul,
+  reduceMean,
+  reshape,
+  silu,
+  slice,
+  split,
+  transpose,
+} from '../graph/ops.ts';
 import { MMDIT_HEAD_WIDTH, type MmditConfig } from './config.ts';
 import {
   affine,
@@ -66,8 +77,14 @@ export function mmdit(
     batch,
   );
 
+  const middle = Math.floor((depth - 1) / 2);
   for (let i = 0; i < depth && text; i++) {
-    [text, image] = jointBlock(scope, config, i, condition, text, image);
+    const [before, pictureBefore]: [Stream, Stream] = [text, image];
+    [text, image] = scope.graph.block(() =>
+      jointBlock(scope, config, i, condition, before, pictureBefore),
+    );
+    const seen = image;
+    if (i === middle) scope.features?.(() => reduceMean(seen, [1], false));
   }
 
   const [shift, scale] = modulations(scope, 'final_layer.adaLN_modulation.1', condition, 2) as Two;

@@ -1,11 +1,19 @@
 /** @file A network by its configuration. */
 import { bug } from '../../errors.ts';
+import { knownTimes } from '../flow/conventions.ts';
 import { EDM_TIMES } from '../flow/edm.ts';
 import { Graph, type Value } from '../graph/graph.ts';
-import { classCount, MMDIT_HEAD_WIDTH, type NetworkConfig, sampleShape } from './config.ts';
+import {
+  classCount,
+  MMDIT_HEAD_WIDTH,
+  type NetworkConfig,
+  sampleShape,
+  textWidths,
+} from './config.ts';
 import { dit } from './dit.ts';
 import { mlp } from './mlp.ts';
 import { mmdit } from './mmdit.ts';
+import { onnxActivations, onnxVelocity } from './onnx-network.ts';
 import { type ParameterList, ParameterScope, type Scope } from './parameters.ts';
 import { songUNetPlan } from './song-unet-plan.ts';
 import { songUNetVelocity } from './song-unet-velocity.ts';
@@ -36,6 +44,8 @@ export function velocity(
     case 'mmdit':
       if (!context || !pooled) throw bug('a network with text needs context and pooled');
       return mmdit(scope, config, x, t, { context, pooled });
+    case 'onnx':
+      return onnxVelocity(scope, config, x, t, { labels, context, pooled });
   }
 }
 
@@ -51,18 +61,17 @@ export function declareParameters(scope: Scope, config: NetworkConfig): void {
   const { graph } = scope;
   const x = graph.input('x', [1, ...sampleShape(config)]);
   const t = graph.input('t', [1]);
-  if (config.kind === 'mmdit') {
-    const context = graph.input('context', [1, 1, config.contextWidth]);
-    const pooled = graph.input('pooled', [1, config.pooledWidth]);
-    velocity(scope, config, x, t, { context, pooled });
-  } else {
-    const labels = classCount(config) > 0 ? graph.input('labels', [1], 'int64') : undefined;
-    velocity(scope, config, x, t, { labels });
-  }
+  const text = textWidths(config);
+  velocity(scope, config, x, t, {
+    labels: classCount(config) > 0 ? graph.input('labels', [1], 'int64') : undefined,
+    context: text && graph.input('context', [1, text.tokens || 1, text.contextWidth]),
+    pooled: text && graph.input('pooled', [1, text.pooledWidth]),
+  });
 }
 
 /** The noisiest time that a network was made for; beyond it, an EDM network answers as at this time. */
 export function latestTime(config: NetworkConfig): number {
+  if (config.kind === 'onnx') return knownTimes(config).max;
   return config.kind === 'song-unet' && config.precondition === 'edm' ? EDM_TIMES.max : 1;
 }
 
@@ -93,5 +102,7 @@ function activationsPerSample(config: NetworkConfig): number {
         Math.ceil(config.height / config.patch) * Math.ceil(config.width / config.patch);
       return patches * 4 * MMDIT_HEAD_WIDTH * config.depth;
     }
+    case 'onnx':
+      return onnxActivations(config);
   }
 }

@@ -3,6 +3,8 @@
 /** What of a configuration says which blocks there are. */
 export interface SongUNetSizes {
   readonly size: number;
+  /** Pixels a side that are folded into channels before the first layer. */
+  readonly patch: number;
   readonly width: number;
   readonly multipliers: readonly number[];
   readonly blocks: number;
@@ -34,7 +36,7 @@ export interface SongUNetPlan {
 /** EDM's training/networks.py, SongUNet.__init__. */
 export function songUNetPlan(config: SongUNetSizes): SongUNetPlan {
   const { width, multipliers, blocks: count, attention } = config;
-  const sizes = multipliers.map((_, level) => config.size / 2 ** level);
+  const sizes = multipliers.map((_, level) => config.size / config.patch / 2 ** level);
   const skips = [width];
   let channels = width;
 

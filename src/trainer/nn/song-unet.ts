@@ -14,6 +14,7 @@ import {
   equal,
   matMul,
   mul,
+  reduceMean,
   reshape,
   silu,
   sin,
@@ -50,9 +51,10 @@ export interface SongUNetInputs {
 export function songUNet(
   scope: Scope,
   config: SongUNetConfig,
-  x: Value,
+  pictures: Value,
   inputs: SongUNetInputs,
 ): Value {
+  const x = folded(pictures, config.patch);
   const layers = new Layers(scope, config.filter);
   const embedded = embedding(scope, config, inputs); // [B, E]
   const { encoder, decoder } = songUNetPlan(config);
@@ -81,6 +83,8 @@ export function songUNet(
     }
   }
 
+  const smallest = h;
+  scope.features?.(() => reduceMean(smallest, [2, 3], false));
   let out: Value | undefined;
   for (const [i, { size, blocks }] of decoder.entries()) {
     const name = `model.dec.${size}x${size}`;
@@ -90,10 +94,30 @@ export function songUNet(
     if (config.decoder === 'standard' && i < decoder.length - 1) continue;
     if (out) out = layers.resampled(`${name}_aux_up`, out, 'up');
     const last = silu(layers.normalised(`${name}_aux_norm`, h));
-    const part = layers.convolved(`${name}_aux_conv`, last, config.channels, 3, FAINT);
+    const part = layers.convolved(`${name}_aux_conv`, last, x.shape[1]!, 3, FAINT);
     out = out ? add(part, out) : part;
   }
-  return out!;
+  return unfolded(out!, config.patch);
+}
+
+/** [B, C, S, S] -> [B, C p p, S / p, S / p]: every square of p pixels a side becomes channels (c, py, px). */
+function folded(x: Value, patch: number): Value {
+  if (patch === 1) return x;
+  const [batch, channels, size] = x.shape as [number, number, number, number];
+  const grid = size / patch;
+  const squares = reshape(x, [batch, channels, grid, patch, grid, patch]);
+  const shape = [batch, channels * patch ** 2, grid, grid];
+  return reshape(transpose(squares, [0, 1, 3, 5, 2, 4]), shape);
+}
+
+/** The way back from `folded`. */
+function unfolded(x: Value, patch: number): Value {
+  if (patch === 1) return x;
+  const [batch, depth, grid] = x.shape as [number, number, number, number];
+  const channels = depth / patch ** 2;
+  const squares = reshape(x, [batch, channels, patch, patch, grid, grid]);
+  const size = grid * patch;
+  return reshape(transpose(squares, [0, 1, 4, 2, 5, 3]), [batch, channels, size, size]);
 }
 
 /** Layers with EDM's names and starting values. */
@@ -134,6 +158,10 @@ class Layers {
   }
 
   block(plan: BlockPlan, x: Value, embedded: Value): Value {
+    return this.#scope.graph.block(() => this.#block(plan, x, embedded));
+  }
+
+  #block(plan: BlockPlan, x: Value, embedded: Value): Value {
     const { name, inputs, outputs, resample } = plan;
     const batch = x.shape[0]!;
     const resized = (label: string, v: Value) =>

@@ -2,8 +2,9 @@
 
 import type { Dataset } from '../data/dataset.ts';
 import { pointSet } from '../data/points.ts';
+import type { PromptSet } from '../data/prompts.ts';
 import type { TimeDensity } from '../flow/density.ts';
-import { type NetworkConfig, NetworkConfigSchema, sampleShape } from '../nn/config.ts';
+import { type NetworkConfig, NetworkConfigSchema, sampleShape, textWidths } from '../nn/config.ts';
 import { parameterList } from '../nn/network.ts';
 import { initialise } from '../nn/parameters.ts';
 import { fillNormalAsync } from '../random/philox.ts';
@@ -35,7 +36,24 @@ export const BENCH_CONFIGS = {
     },
     batch: 16,
   },
+  'mmdit-s': {
+    network: {
+      kind: 'mmdit',
+      depth: 4,
+      height: 32,
+      width: 32,
+      channels: 3,
+      patch: 4,
+      positions: 8,
+      contextWidth: 384,
+      pooledWidth: 384,
+    },
+    batch: 64,
+  },
 } as const;
+
+/** Texts of networks that take any: their number, and tokens in each. */
+const TEXTS = { count: 8, tokens: 16 };
 
 export type BenchConfig = keyof typeof BENCH_CONFIGS;
 
@@ -96,6 +114,23 @@ export async function benchmark(options: BenchOptions): Promise<BenchResult> {
   };
 }
 
+/** Texts that say nothing, for networks that take text. */
+function textsFor(network: NetworkConfig): PromptSet | undefined {
+  const widths = textWidths(network);
+  if (!widths) return undefined;
+  const { contextWidth, pooledWidth } = widths;
+  const { count, tokens } = TEXTS;
+  const rows = (n: number) => ({
+    context: float32(new Float32Array(n * tokens * contextWidth), [n, tokens, contextWidth]),
+    pooled: float32(new Float32Array(n * pooledWidth), [n, pooledWidth]),
+  });
+  return {
+    ...{ name: 'silence', hash: '', count, tokens, contextWidth, pooledWidth },
+    empty: rows(1),
+    rows: async (choices) => rows(choices.length),
+  };
+}
+
 /** Median milliseconds of `work` over `seconds`: at least three runs, unless those take three times as long. */
 async function timed(work: () => Promise<unknown>, seconds: number): Promise<number> {
   const budget = seconds * 1000;
@@ -125,10 +160,17 @@ async function milliseconds(work: () => Promise<unknown>): Promise<number> {
 async function timeTraining(network: NetworkConfig, batch: number, seconds: number) {
   const shape = sampleShape(network);
   const x = new Float32Array(batch * sizeOf(shape));
-  const dataset: Dataset = { ...pointSet('8g'), shape, batch: () => ({ x }) };
+  const prompts = textsFor(network);
+  const dataset: Dataset = {
+    ...pointSet('8g'),
+    shape,
+    classes: prompts?.count ?? 0,
+    batch: () => ({ x, labels: new Int32Array(batch) }),
+  };
   const trainer = new TeacherTrainer({
     dataset,
     network,
+    ...(prompts && { prompts }),
     steps: Number.MAX_SAFE_INTEGER,
     batch,
     learningRate: 1e-4,
@@ -147,8 +189,10 @@ async function timeTraining(network: NetworkConfig, batch: number, seconds: numb
 }
 
 async function timeDistillation(teacher: FlowModel, batch: number, seconds: number) {
+  const prompts = textsFor(teacher.info.network);
   const distiller = new Distiller({
     teacher,
+    ...(prompts && { prompts }),
     online: { init: 'teacher', updates: 1, learningRate: 1e-4, density: DENSITY },
     steps: Number.MAX_SAFE_INTEGER,
     batch,
@@ -177,13 +221,15 @@ async function timeSampling(
   seconds: number,
 ) {
   const student = { ...model, info: { ...model.info, student: STUDENT } };
-  const sampler = new Sampler(student, solver, batch);
+  const prompts = textsFor(model.info.network);
+  const text = await prompts?.rows(new Int32Array(batch));
+  const sampler = new Sampler(student, solver, batch, { tokens: prompts?.tokens ?? 0 });
   const shape = [batch, ...sampleShape(model.info.network)];
   const noise = new Float32Array(sizeOf(shape));
   let draw = 0;
   const ms = await timed(async () => {
     await fillNormalAsync(noise, 0, STREAMS.evaluation, draw++);
-    await sampler.run({ solver, steps: 50, noise: float32(noise, shape) });
+    await sampler.run({ solver, steps: 50, noise: float32(noise, shape), text });
   }, seconds);
   sampler.dispose();
   return ms;

@@ -3,7 +3,7 @@ import { FlowstepError } from '../../errors.ts';
 import type { PromptSet } from '../data/prompts.ts';
 import { filled, type Graph, type Value } from '../graph/graph.ts';
 import { expand } from '../graph/ops.ts';
-import { classCount, type NetworkConfig } from '../nn/config.ts';
+import { classCount, type NetworkConfig, type TextWidths, textWidths } from '../nn/config.ts';
 import type { Condition } from '../nn/network.ts';
 import { fillIndices } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
@@ -37,10 +37,11 @@ export function conditionFeeds(
   tokens: number,
   prefix = '',
 ): Record<string, FeedSpec> {
-  if (network.kind === 'mmdit') {
+  const text = textWidths(network);
+  if (text) {
     return {
-      [`${prefix}context`]: { shape: [tokens, network.contextWidth] },
-      [`${prefix}pooled`]: { shape: [network.pooledWidth] },
+      [`${prefix}context`]: { shape: [tokens, text.contextWidth] },
+      ...(text.pooledWidth > 0 && { [`${prefix}pooled`]: { shape: [text.pooledWidth] } }),
     };
   }
   return classCount(network) > 0 ? { [`${prefix}labels`]: { shape: [], dtype: 'int64' } } : {};
@@ -75,8 +76,10 @@ export function writeCondition(
       out[k] = BigInt(label < 0 ? classes : label);
     }
   }
-  if (!text) return;
+  const widths = textWidths(network);
+  if (!text || !widths) return;
   copyRows(text.context, memory('context') as Float32Array, from, count);
+  if (widths.pooledWidth === 0) return;
   copyRows(text.pooled, memory('pooled') as Float32Array, from, count);
 }
 
@@ -153,7 +156,8 @@ export function conditionSource(
   network: NetworkConfig,
   prompts: PromptSet | undefined,
 ): ConditionSource {
-  if (network.kind !== 'mmdit') {
+  const text = textWidths(network);
+  if (!text) {
     if (prompts) {
       throw new FlowstepError('WORKFLOW_INVALID', `a ${network.kind} takes no prompts`, {
         field: 'prompts',
@@ -177,7 +181,7 @@ export function conditionSource(
       },
     );
   }
-  requireWidths(prompts.name, prompts.contextWidth, prompts.pooledWidth, network);
+  requireWidths(prompts.name, prompts.contextWidth, prompts.pooledWidth, text);
   return {
     count: prompts.count,
     tokens: prompts.tokens,
@@ -191,9 +195,10 @@ export function requireWidths(
   what: string,
   contextWidth: number,
   pooledWidth: number,
-  network: { readonly contextWidth: number; readonly pooledWidth: number },
+  network: Pick<TextWidths, 'contextWidth' | 'pooledWidth'>,
 ): void {
-  if (contextWidth === network.contextWidth && pooledWidth === network.pooledWidth) return;
+  const fitsPooled = network.pooledWidth === 0 || pooledWidth === network.pooledWidth;
+  if (contextWidth === network.contextWidth && fitsPooled) return;
   throw new FlowstepError(
     'SHAPE_MISMATCH',
     `${what}: tokens are ${contextWidth} wide and pooled vectors ${pooledWidth}, the network needs ${network.contextWidth} and ${network.pooledWidth}`,

@@ -1,7 +1,7 @@
 /** @file What the updates of a distillation are fed: random draws that are functions of (seed, draw), and real data. */
 import { fillTimes, type TimeDensity } from '../flow/density.ts';
 import { GAN_TIMES } from '../methods/gan.ts';
-import { sampleShape } from '../nn/config.ts';
+import { type NetworkConfig, sampleShape } from '../nn/config.ts';
 import { STREAMS } from '../random/streams.ts';
 import { sizeOf } from '../tensor.ts';
 import {
@@ -28,6 +28,22 @@ const sharedDraw = (update: Update, draw: number): number => 2 * draw + PARITY[u
 
 const floats = (step: GradientStep, name: string) => step.feed(name) as Float32Array;
 
+/** What every update is fed; `tokens` is the length of texts, `steps` the student's. */
+export function updateSpecs(
+  network: NetworkConfig,
+  tokens: number,
+  steps: number,
+): Record<string, FeedSpec> {
+  const shape = sampleShape(network);
+  return {
+    z: { shape },
+    x1: { shape },
+    t: { shape: [] },
+    ...conditionFeeds(network, tokens),
+    ...(steps > 1 && { studentTime: { shape: [] } }),
+  };
+}
+
 /** Latents, noise, times and conditions of one kind of update. */
 export class UpdateFeed {
   readonly specs: Readonly<Record<string, FeedSpec>>;
@@ -51,13 +67,7 @@ export class UpdateFeed {
     this.#noise = new NoiseFeed(size, seed, STREAMS[isOnline ? 'onlineNoise' : 'studentNoise']);
     this.#timeStream = STREAMS[isOnline ? 'onlineTime' : 'studentTime'];
     this.#density = isOnline ? job.online.density : job.density;
-    this.specs = {
-      z: { shape },
-      x1: { shape },
-      t: { shape: [] },
-      ...conditionFeeds(teacher.info.network, conditions.tokens),
-      ...(student.grid.length > 1 && { studentTime: { shape: [] } }),
-    };
+    this.specs = updateSpecs(teacher.info.network, conditions.tokens, student.grid.length);
   }
 
   /** Feeds draw number `draw`; gives the conditions and a number that the update's other draws go by. */

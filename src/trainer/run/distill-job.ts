@@ -58,6 +58,8 @@ export interface DistillJob extends LoopOptions {
   readonly lambda1: number;
   readonly weight: VelocityWeight;
   readonly student: StudentSettings;
+  /** First weights of a student without adapters: the teacher's unless said otherwise. */
+  readonly studentInit?: 'teacher' | 'random';
   /** The student is adapters on the teacher's weights instead of a network of its own. */
   readonly lora?: LoraConfig;
   /** For networks that take text; drawn evenly. */
@@ -77,6 +79,7 @@ export function factsOf(job: DistillJob): Readonly<Record<string, Json>> {
     online: { ...online, ...(onlineModel && { start: weightsHash(onlineModel) }) },
     lambda1,
     weight,
+    ...(job.studentInit === 'random' && { studentInit: 'random' }),
     ...(lora && { lora }),
     ...(prompts && { prompts: { name: prompts.name, hash: prompts.hash } }),
     ...(guidance && { guidance: { ...guidance } }),
@@ -109,7 +112,8 @@ export function onlineParameters(job: DistillJob): ParameterList {
 
 /** First weights of the student. */
 export function studentStart(job: DistillJob, list: ParameterList): Float32Array {
-  return job.lora ? initialise(list, job.seed) : job.teacher.parameters.slice();
+  const isFresh = job.lora || job.studentInit === 'random';
+  return isFresh ? initialise(list, job.seed) : job.teacher.parameters.slice();
 }
 
 /** First weights of the online flow; fresh adapters change nothing, which is the teacher again. */

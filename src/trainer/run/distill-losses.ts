@@ -13,7 +13,7 @@ import type { Condition } from '../nn/network.ts';
 import { conditionIn } from './conditions.ts';
 import { GAN, REAL } from './distill-feeds.ts';
 import type { DistillJob } from './distill-job.ts';
-import { type BuiltLoss, type Field, TRAINED, type Velocity } from './gradient-step.ts';
+import { type BuiltLoss, type Field, TRAINED, type Velocity } from './gradient-graph.ts';
 
 type Feeds = Readonly<Record<string, Value>>;
 

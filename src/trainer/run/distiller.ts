@@ -9,6 +9,7 @@ import type { Json } from '../files/canonical-json.ts';
 import { sampleShape } from '../nn/config.ts';
 import type { LoraConfig } from '../nn/lora.ts';
 import { parameterList } from '../nn/network.ts';
+import type { ParameterList } from '../nn/parameters.ts';
 import { learningRate } from '../optim/schedule.ts';
 import { engine } from '../runtime/engine.ts';
 import { float32, sizeOf, type Tensor } from '../tensor.ts';
@@ -30,7 +31,8 @@ import {
   studentStart,
 } from './distill-job.ts';
 import { EMPTY, GAN_ON, onlineLoss, studentLoss } from './distill-losses.ts';
-import { GradientStep, TRAINED } from './gradient-step.ts';
+import { TRAINED } from './gradient-graph.ts';
+import { GradientStep } from './gradient-step.ts';
 import { Learner, stateOf } from './learner.ts';
 import type { FlowModel } from './model.ts';
 import { Pacer } from './pacer.ts';
@@ -41,7 +43,7 @@ import type { StepResult, Trainer } from './trainer.ts';
 type DistillModels = { readonly student: FlowModel; readonly online: FlowModel };
 
 /** beta1 = 0: other values break the alternation (RealUID, SiD). */
-const ADAM = { beta1: 0, beta2: 0.999, epsilon: 1e-8 } as const;
+export const ADAM = { beta1: 0, beta2: 0.999, epsilon: 1e-8 } as const;
 
 export class Distiller implements Trainer<DistillModels> {
   readonly watched = 'loss/online';
@@ -88,12 +90,15 @@ export class Distiller implements Trainer<DistillModels> {
       emaDecay: job.emaDecay,
     };
     const list = learnedParameters(job, job.lora);
-    const start = studentStart(job, list);
-    this.#student = new Learner('student', list, start, { ...options, ema: true });
     const onlineList = onlineParameters(job);
+    const gradient = new Float32Array(Math.max(list.size, onlineList.size));
+    const part = ({ size }: ParameterList) => gradient.subarray(0, size);
+    const start = studentStart(job, list);
+    this.#student = new Learner('student', list, start, { ...options, ema: true }, part(list));
     this.#onlines = job.student.grid.map(() => {
       const onlineWeights = onlineStart(job, onlineList);
-      return new Learner('online', onlineList, onlineWeights, { ...options, ema: false });
+      const own = { ...options, ema: false };
+      return new Learner('online', onlineList, onlineWeights, own, part(onlineList));
     });
     this.state = stateOf({
       student: this.#student,
@@ -125,6 +130,7 @@ export class Distiller implements Trainer<DistillModels> {
             ...this.#onlineGan?.specs,
           },
           constants,
+          recompute: job.recompute,
           build: (field, values) => onlineLoss(job, field, values),
         }),
     );
@@ -139,6 +145,7 @@ export class Distiller implements Trainer<DistillModels> {
           adapters: { [TRAINED]: job.lora, online: online.lora },
           feeds: { ...this.#studentFeed.specs, ...this.#studentGan?.specs },
           constants,
+          recompute: job.recompute,
           build: (field, values) => studentLoss(job, field, values),
         }),
     );

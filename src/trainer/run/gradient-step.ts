@@ -5,74 +5,28 @@
  * faster and takes a fraction of the memory; their gradients are summed in place in the learner's
  * flat gradient vector.
  */
-import { gradients } from '../autodiff/gradients.ts';
-import { Graph, type Value } from '../graph/graph.ts';
 import { assertInPlaceSafe } from '../graph/in-place.ts';
-import { add, mul } from '../graph/ops.ts';
-import type { NetworkConfig } from '../nn/config.ts';
-import { features } from '../nn/features.ts';
-import { type LoraConfig, LoraScope } from '../nn/lora.ts';
-import { type Condition, cachedBatch, velocity } from '../nn/network.ts';
-import {
-  bindParameters,
-  ParameterScope,
-  type ParameterSpec,
-  type Scope,
-  views,
-} from '../nn/parameters.ts';
+import { bindParameters, views } from '../nn/parameters.ts';
 import { Program } from '../runtime/program.ts';
 import { float32, type Tensor } from '../tensor.ts';
-import { conditionIn, type FeedSpec, zeros } from './conditions.ts';
+import { zeros } from './conditions.ts';
+import {
+  type GradientGraphDefinition,
+  gradientGraph,
+  gradientInput,
+  gradientOutput,
+  microBatch,
+  TRAINED,
+} from './gradient-graph.ts';
 import type { Learner } from './learner.ts';
 import type { Pacer } from './pacer.ts';
 
-/** A function of points x [B, ...sample] and times t [B]; the condition is the fed one unless another is given. */
-export type Velocity = (x: Value, t: Value, condition?: Condition) => Value;
-
-/** A network as its velocity, its parameters held by the graph. */
-export interface Field extends Velocity {
-  /** What it has seen at its middle, [B, C]. */
-  readonly features: Velocity;
-  /** Where what it trains comes from: its parameters, or its adapters. */
-  readonly scope: Scope;
-}
-
-export interface BuiltLoss {
-  readonly loss: Value;
-  readonly meters?: Readonly<Record<string, Value>>;
-  /** Values that the gradient takes as constants. */
-  readonly held?: readonly Value[];
-}
-
-export interface StepDefinition {
+export interface StepDefinition extends GradientGraphDefinition {
   readonly name: string;
-  readonly network: NetworkConfig;
-  readonly batch: number;
   readonly learner: Learner;
   /** Networks that are read only, by prefix. */
   readonly frozen: Readonly<Record<string, Pick<Learner, 'list' | 'weights'>>>;
-  /** Networks, by prefix, that are adapters on the frozen network BASE: their vectors are those of the adapters. */
-  readonly adapters?: Readonly<Record<string, LoraConfig | undefined>>;
-  /** Tensors that are fed anew at every step. */
-  readonly feeds: Readonly<Record<string, FeedSpec>>;
-  /** Tensors that stay; they are among the feeds that `build` gets. */
   readonly constants?: Readonly<Record<string, Tensor>>;
-  /** Builds the loss, a mean over samples, and what else is reported; `field(TRAINED)` is the network that learns. */
-  build(field: (prefix: string) => Field, feeds: Readonly<Record<string, Value>>): BuiltLoss;
-}
-
-export const TRAINED = 'trained';
-
-/** The frozen network that adapters change. */
-export const BASE = 'teacher';
-
-const gradientInput = ({ name }: ParameterSpec) => `gradient/${name}`;
-const gradientOutput = ({ name }: ParameterSpec) => `gradient/${name}'`;
-
-/** The largest divisor of `batch` that is not above `most`. */
-export function largestDivisor(batch: number, most: number): number {
-  for (let size = Math.min(batch, most); size > 1; size--) if (batch % size === 0) return size;
-  return 1;
 }
 
 export class GradientStep {
@@ -87,37 +41,23 @@ export class GradientStep {
   readonly #meters = new Map<string, Float32Array>();
 
   constructor(definition: StepDefinition) {
-    const { name, network, batch, learner, frozen, adapters = {}, constants = {} } = definition;
+    const { name, network, batch, learner, frozen, constants = {} } = definition;
     this.#learner = learner;
-    const micro = largestDivisor(batch, cachedBatch(network));
-    this.#parts = batch / micro;
-
-    const graph = new Graph();
-    const feeds: Record<string, Value> = {};
+    const { graph, parts, meters } = gradientGraph(definition, learner.list);
+    this.#parts = parts;
+    assertInPlaceSafe(
+      graph,
+      learner.list.specs.map((spec) => ({
+        output: gradientOutput(spec),
+        inputs: [gradientInput(spec)],
+      })),
+    );
+    const micro = microBatch(network, batch);
     for (const [feed, spec] of Object.entries(definition.feeds)) {
-      const bound = zeros(spec, micro);
-      feeds[feed] = graph.input(feed, bound.shape, bound.dtype);
       this.#feeds.set(feed, zeros(spec, batch));
-      this.#bound.set(feed, bound);
+      this.#bound.set(feed, zeros(spec, micro));
     }
-    for (const [constant, { shape, dtype }] of Object.entries(constants)) {
-      feeds[constant] = graph.input(constant, shape, dtype);
-    }
-    const condition = conditionIn(feeds, micro);
-    const field = (prefix: string): Field => {
-      const own = new ParameterScope(graph, prefix);
-      const lora = adapters[prefix];
-      const scope = lora ? new LoraScope(new ParameterScope(graph, BASE), own, lora) : own;
-      const call: Velocity = (x, t, other = condition) => velocity(scope, network, x, t, other);
-      const seen: Velocity = (x, t, other = condition) => features(scope, network, x, t, other);
-      return Object.assign(call, { features: seen, scope: own });
-    };
-    const { loss, meters = {}, held = [] } = definition.build(field, feeds);
-    for (const [meter, value] of Object.entries({ loss, ...meters })) {
-      graph.output(meter, value);
-      this.#meters.set(meter, new Float32Array(1));
-    }
-    this.#outputGradients(graph, loss, held);
+    for (const meter of meters) this.#meters.set(meter, new Float32Array(1));
 
     this.#program = new Program(graph, { name });
     for (const [feed, tensor] of [...this.#bound, ...Object.entries(constants)]) {
@@ -159,23 +99,6 @@ export class GradientStep {
 
   dispose(): void {
     this.#program.dispose();
-  }
-
-  #outputGradients(graph: Graph, loss: Value, held: readonly Value[]): void {
-    const { specs } = this.#learner.list;
-    const parameters = specs.map((spec) => graph.inputs.get(`${TRAINED}/${spec.name}`)!);
-    const fixed = parameters.filter((_, i) => specs[i]!.init.kind === 'fixed');
-    const mean = this.#parts === 1 ? loss : mul(loss, 1 / this.#parts);
-    for (const [i, gradient] of gradients(mean, parameters, [...held, ...fixed]).entries()) {
-      const spec = specs[i]!;
-      const sum =
-        this.#parts === 1 ? gradient : add(graph.input(gradientInput(spec), spec.shape), gradient);
-      graph.output(gradientOutput(spec), sum);
-    }
-    assertInPlaceSafe(
-      graph,
-      specs.map((spec) => ({ output: gradientOutput(spec), inputs: [gradientInput(spec)] })),
-    );
   }
 
   #load(part: number): void {

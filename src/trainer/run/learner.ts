@@ -38,8 +38,14 @@ export class Learner {
   readonly #ema = new Float32Array(1);
   readonly #norm = new Float32Array(1);
 
-  /** `weights` becomes the learner's own memory. */
-  constructor(name: string, list: ParameterList, weights: Float32Array, options: LearnerOptions) {
+  /** `weights` becomes the learner's own memory; learners that take turns may share the memory of their gradients. */
+  constructor(
+    name: string,
+    list: ParameterList,
+    weights: Float32Array,
+    options: LearnerOptions,
+    gradient = new Float32Array(list.size),
+  ) {
     this.list = list;
     this.options = options;
     this.state = new Map(
@@ -49,7 +55,7 @@ export class Learner {
       ]),
     );
     this.state.get('ema')?.set(weights);
-    this.gradient = new Float32Array(list.size);
+    this.gradient = gradient;
     this.#program = new Program(adamGraph(list.size, options), { name: `${name} update` });
     this.#bind();
   }

@@ -56,6 +56,16 @@ export async function lockFolder(folder: string): Promise<AsyncDisposable> {
   };
 }
 
+/**
+ * Removes a lock that another machine left. Only for who knows that nobody there works on the run any more: whether the
+ * process lives cannot be seen from here.
+ */
+export async function removeLockOfOtherMachine(folder: string): Promise<void> {
+  const file = join(folder, LOCK_FILE);
+  const lock = await readLock(file);
+  if (lock && lock.host !== hostname()) await rm(file, { force: true });
+}
+
 async function linked(draft: string, file: string): Promise<boolean> {
   try {
     await link(draft, file);

@@ -24,9 +24,11 @@ export interface LoopOptions {
   readonly density: TimeDensity;
   /** Decides every random draw. */
   readonly seed: number;
+  /** Compute a network's blocks again in the backward pass instead of keeping them: less memory, more time, the same numbers. */
+  readonly recompute?: boolean | undefined;
 }
 
-/** The options that decide a run's numbers: all but the number of steps. */
+/** The options that decide a run's numbers: all but the number of steps, and `recompute`. */
 export function loopConfiguration(options: LoopOptions) {
   const { batch, learningRate, warmup, schedule, emaDecay, clipNorm, clipValue, density, seed } =
     options;

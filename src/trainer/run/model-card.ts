@@ -1,5 +1,6 @@
 /** @file The model card written beside a model file (YAML front matter as on model hubs, then what it is and what trained it). */
 import { sampleShape } from '../nn/config.ts';
+import { onnxSummary } from '../nn/onnx-network.ts';
 import type { ModelInfo } from './model.ts';
 import { makesPictures, modelDescription, modelTitle, samplingAdvice } from './model-words.ts';
 
@@ -17,7 +18,7 @@ const HASH_ROW = 'sha256 of the file';
 
 /** The card's text. */
 export function modelCard(info: ModelInfo, facts: CardFacts): string {
-  const { command, node } = samplingAdvice(info, facts.file);
+  const { command, nodes } = samplingAdvice(info, facts.file);
   return `${frontMatter(info)}
 # ${modelTitle(info)}
 ${modelDescription(info)}
@@ -26,7 +27,7 @@ ${modelDescription(info)}
 \`\`\`sh
 ${command}
 \`\`\`
-In a workflow: **Load Flow Model**, then **${node}**.
+In a workflow: ${nodes}.${info.lora ? `\n\n${loraText(info.lora)}` : ''}
 ${info.student ? `\n${studentText(info.student)}\n` : ''}
 ## Model
 ${table([
@@ -74,6 +75,12 @@ function frontMatter({ role, network, dataset, student }: ModelInfo): string {
   return ['---', ...lines, '---'].join('\n');
 }
 
+/** What is needed beside the file. */
+function loraText({ base, file }: NonNullable<ModelInfo['lora']>): string {
+  const name = file === undefined ? 'Its base' : `Its base, \`${file}\`,`;
+  return `${name} is the model whose weights have the sha256 \`${base}\`. Files that are not found as they are named are looked for below the folders of models, output and data. A LoRA of Stable Diffusion 3 that **Save Flow Model** has written as \`comfyui-lora\` is also for KSampler: the workflow beside it says how.`;
+}
+
 function studentText({ tStar, cIn, grid, transition }: NonNullable<ModelInfo['student']>): string {
   const words = "where `z` is standard normal noise and `v` the network's velocity";
   if (grid.length === 1) {
@@ -84,7 +91,7 @@ function studentText({ tStar, cIn, grid, transition }: NonNullable<ModelInfo['st
 }
 
 function networkText({ network }: ModelInfo): string {
-  const { kind, ...sizes } = network;
+  const { kind, ...sizes } = network.kind === 'onnx' ? onnxSummary(network) : network;
   const parts = Object.entries(sizes).map(([name, value]) => `${name} ${value}`);
   return [kind.toUpperCase(), ...parts].join(', ');
 }

@@ -7,6 +7,7 @@ import { atomicWrite } from '../files/atomic-write.ts';
 import { float16ToFloat32, float32ToFloat16 } from '../files/float16.ts';
 import { sha256OfFile } from '../files/hash.ts';
 import { writeLora } from '../files/lora-write.ts';
+import { isOnnxPath } from '../files/onnx-declaration.ts';
 import {
   readSafetensors,
   type Safetensors,
@@ -17,8 +18,8 @@ import { readSd3, type Sd3Checkpoint } from '../files/sd3-checkpoint.ts';
 import { parameterList } from '../nn/network.ts';
 import { type ParameterList, views } from '../nn/parameters.ts';
 import { sameShape, type Tensor } from '../tensor.ts';
-import { importOnnx, isOnnxPath } from './import-onnx.ts';
-import type { Adapters, FlowModel, ModelInfo } from './model.ts';
+import { importOnnx } from './import-onnx.ts';
+import { type Adapters, type FlowModel, type ModelInfo, UNKNOWN_DATASET } from './model.ts';
 import { cardPath, modelCard } from './model-card.ts';
 import {
   HASH_KEY,
@@ -127,7 +128,7 @@ async function isOurs(path: string): Promise<boolean> {
 }
 
 function released({ config, form, parameters }: Sd3Checkpoint): FlowModel {
-  const dataset = { name: 'unknown', hash: '' };
+  const dataset = { name: UNKNOWN_DATASET, hash: '' };
   return { info: { role: 'teacher', network: config, dataset, training: { form } }, parameters };
 }
 

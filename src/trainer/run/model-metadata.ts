@@ -28,7 +28,7 @@ export function modelMetadata(info: ModelInfo, tensorHash: string): Record<strin
     'modelspec.implementation': 'flowstep',
     'modelspec.title': modelTitle(info),
     'modelspec.description': modelDescription(info),
-    'modelspec.usage_hint': `Node ${advice.node}, or: ${advice.command}`,
+    'modelspec.usage_hint': `${advice.nodes.replaceAll('**', '')}; or: ${advice.command}`,
     ...(makesPictures(network) && { 'modelspec.resolution': `${width}x${height}` }),
     'modelspec.prediction_type': 'velocity',
     // 0 is data, 1 is noise; a student knows nothing of other times than those of its grid.

@@ -1,22 +1,27 @@
 /** @file What a model is and how it is sampled, in words: for its metadata, its card and `flowstep inspect`. */
-import { classCount, type NetworkConfig, sampleShape } from '../nn/config.ts';
-import type { ModelInfo } from './model.ts';
+import { z } from 'zod';
+import { classCount, type NetworkConfig, sampleShape, textWidths } from '../nn/config.ts';
+import { type ModelInfo, UNKNOWN_DATASET } from './model.ts';
 
 /** For example "One-step student on fashion-mnist/train". */
 export function modelTitle(info: ModelInfo): string {
-  return `${roleTitle(info)} on ${info.dataset.name}`;
+  const of = info.lora?.file === undefined ? '' : ` of ${info.lora.file}`;
+  return roleTitle(info) + (isKnown(info) ? ` on ${info.dataset.name}` : of);
 }
 
-function roleTitle({ role, student }: ModelInfo): string {
+function roleTitle({ role, student, lora }: ModelInfo): string {
   switch (role) {
     case 'teacher':
       return 'Flow teacher';
     case 'online':
       return 'Online flow';
     case 'student':
-      return `${stepsOf(student) === 1 ? 'One' : stepsOf(student)}-step student`;
+      return `${stepsOf(student) === 1 ? 'One' : stepsOf(student)}-step ${lora ? 'LoRA' : 'student'}`;
   }
 }
+
+/** Nobody knows what released models were trained on. */
+const isKnown = ({ dataset }: ModelInfo) => dataset.name !== UNKNOWN_DATASET;
 
 function stepsOf(student: ModelInfo['student']): number {
   return student?.grid.length ?? 1;
@@ -25,14 +30,14 @@ function stepsOf(student: ModelInfo['student']): number {
 /** One or two sentences without line breaks. */
 export function modelDescription(info: ModelInfo): string {
   const what = samplesInWords(info.network);
-  const of = `trained on ${info.dataset.name}`;
+  const of = isKnown(info) ? ` trained on ${info.dataset.name}` : '';
   switch (info.role) {
     case 'teacher':
-      return `A flow matching model of ${what}, ${of}. It is sampled in many steps, or distilled into a student.`;
+      return `A flow matching model of ${what}${of && `,${of}`}. It is sampled in many steps, or distilled into a student.`;
     case 'online':
-      return `The flow that followed a student of ${what} while Flow Generator Matching distilled it from a teacher ${of}.`;
+      return `The flow that followed a student of ${what} while Flow Generator Matching distilled it from a teacher${of}.`;
     case 'student':
-      return `Makes ${what} in ${evaluations(stepsOf(info.student))}. Distilled by Flow Generator Matching (arXiv 2410.19310) from a flow matching teacher ${of}.`;
+      return `Makes ${what} in ${evaluations(stepsOf(info.student))}. Distilled by Flow Generator Matching (arXiv 2410.19310) from a flow matching teacher${of}.`;
   }
 }
 
@@ -40,15 +45,31 @@ function evaluations(count: number): string {
   return count === 1 ? 'one network evaluation' : `${count} network evaluations`;
 }
 
-/** A command that samples the file of that name, and the node that does. */
-export function samplingAdvice(info: ModelInfo, file: string): { command: string; node: string } {
-  const out = isShown(info.network) ? 'samples.png' : 'samples.safetensors';
-  // A name with blanks or quotes must survive being copied into a shell.
-  const name = /^[\w./-]+$/.test(file) ? file : `'${file.replaceAll("'", "'\\''")}'`;
-  return {
-    command: `flowstep sample --model ${name} --count 16 --seed 1 --out ${out}`,
-    node: info.role === 'student' ? 'One-Step Sampler' : 'Flow Sampler',
-  };
+/** A command that samples the file of that name, and the nodes that do. */
+export function samplingAdvice(info: ModelInfo, file: string): { command: string; nodes: string } {
+  const { lora, network, role } = info;
+  const parts = [
+    'flowstep sample',
+    ...(lora
+      ? [`--model ${quoted(lora.file ?? 'BASE.safetensors')}`, `--lora ${quoted(file)}`]
+      : [`--model ${quoted(file)}`]),
+    ...(textWidths(network) ? [`--prompts ${quoted(promptsOf(info))}`] : []),
+    `--count 16 --seed 1 --out ${isShown(network) ? 'samples.png' : 'samples.safetensors'}`,
+  ];
+  const load = lora ? '**Load Flow Model** with this file as its `lora`' : '**Load Flow Model**';
+  const sampler = role === 'student' ? 'One-Step Sampler' : 'Flow Sampler';
+  return { command: parts.join(' '), nodes: `${load}, then **${sampler}**` };
+}
+
+/** A name with blanks or quotes must survive being copied into a shell. */
+function quoted(name: string): string {
+  return /^[\w./-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+}
+
+/** Those that it was trained with. */
+function promptsOf({ training }: ModelInfo): string {
+  const parsed = z.object({ name: z.string() }).safeParse(training['prompts']);
+  return parsed.success ? parsed.data.name : 'PROMPTS.safetensors';
 }
 
 /** True for pictures: samples of one channel (grey) or three (colour). */

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { canonicalJson } from '../files/canonical-json.ts';
 import { sha256 } from '../files/hash.ts';
 import { studentGrid } from '../flow/grid.ts';
-import { NetworkConfigSchema } from '../nn/config.ts';
+import { type NetworkConfig, NetworkConfigSchema } from '../nn/config.ts';
 import { type LoraConfig, LoraConfigSchema } from '../nn/lora.ts';
 
 export const TRANSITIONS = ['euler', 'fresh'] as const;
@@ -44,13 +44,23 @@ export function studentSettings(options: {
   return { tStar, cIn, grid: studentGrid(tStar, steps, shift), transition };
 }
 
+/** Stands for the name of a data set that nobody told. */
+export const UNKNOWN_DATASET = 'unknown';
+
 export const ModelInfoSchema = z.strictObject({
   role: z.enum(['teacher', 'online', 'student']),
   network: NetworkConfigSchema,
   /** Present for students only. */
   student: StudentSettingsSchema.optional(),
   /** For adapters: their form, and the hash of the weights that they adapt. */
-  lora: z.strictObject({ config: LoraConfigSchema, base: z.string() }).optional(),
+  lora: z
+    .strictObject({
+      config: LoraConfigSchema,
+      base: z.string(),
+      /** The base's file when it was trained, below a folder of models. */
+      file: z.string().optional(),
+    })
+    .optional(),
   /** Name and hash of the data set that the teacher was trained on. */
   dataset: z.strictObject({ name: z.string(), hash: z.string() }),
   /** What trained it: seed, steps, options, hash of the teacher... shown in the model card. */
@@ -75,9 +85,16 @@ export interface FlowModel {
 
 /** sha256 of what a model computes: network and float32 weights, whatever its file's name, type or metadata. */
 export function weightsHash({ info, parameters, adapters }: FlowModel): string {
-  const parts = [canonicalJson(info.network), bytesOf(parameters)];
+  const parts = [canonicalJson(anySize(info.network)), bytesOf(parameters)];
   if (adapters) parts.push(canonicalJson(adapters.config), bytesOf(adapters.parameters));
   return sha256(...parts);
+}
+
+/** The same weights make latents of other sizes, where the network leaves that open. */
+function anySize(network: NetworkConfig) {
+  if (network.kind !== 'mmdit') return network;
+  const { height: _height, width: _width, ...rest } = network;
+  return rest;
 }
 
 function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {

@@ -1,6 +1,6 @@
 /** @file What is asked of a sampler, and the steps that it takes for it. */
 import { FlowstepError } from '../../errors.ts';
-import { classCount, type NetworkConfig, sampleShape } from '../nn/config.ts';
+import { classCount, type NetworkConfig, sampleShape, textWidths } from '../nn/config.ts';
 import { sameShape, type Tensor } from '../tensor.ts';
 import { type ConditionRows, requireWidths, type TextRows } from './conditions.ts';
 import type { FlowModel, StudentSettings } from './model.ts';
@@ -107,7 +107,7 @@ function checkCondition(network: NetworkConfig, rows: ConditionRows, count: numb
 }
 
 function checkText(network: NetworkConfig, text: TextRows | undefined, count: number): void {
-  const takesText = network.kind === 'mmdit';
+  const takesText = textWidths(network);
   if (!takesText && !text) return;
   if (!takesText || !text) {
     throw new FlowstepError(
@@ -116,14 +116,14 @@ function checkText(network: NetworkConfig, text: TextRows | undefined, count: nu
       {
         field: 'conditioning',
         hint: takesText
-          ? "Connect the CONDITIONING of the model's text encoders."
+          ? "Connect the CONDITIONING of the model's text encoders, or Flow Prompt Set (--prompts)."
           : 'Leave the conditioning out.',
       },
     );
   }
   const [rows, , contextWidth = 0] = text.context.shape;
   const [pooledRows, pooledWidth = 0] = text.pooled.shape;
-  requireWidths('the text', contextWidth, pooledWidth, network);
+  requireWidths('the text', contextWidth, pooledWidth, takesText);
   if ((rows === 1 || rows === count) && (pooledRows === 1 || pooledRows === count)) return;
   throw new FlowstepError(
     'SHAPE_MISMATCH',

@@ -21,7 +21,8 @@ import {
   NO_CONDITION,
   writeCondition,
 } from './conditions.ts';
-import { GradientStep, TRAINED } from './gradient-step.ts';
+import { TRAINED } from './gradient-graph.ts';
+import { GradientStep } from './gradient-step.ts';
 import { Learner, stateOf } from './learner.ts';
 import { type LoopOptions, loopConfiguration } from './loop-options.ts';
 import type { FlowModel, ModelInfo } from './model.ts';
@@ -99,6 +100,7 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
         t: { shape: [] },
         ...conditionFeeds(network, this.#conditions.tokens),
       },
+      recompute: job.recompute,
       build: (field, { x0, x1, t }) => {
         const { xt, c } = linearPath(x0!, x1!, t!);
         return { loss: flowMatchingLoss(field(TRAINED)(xt, t!), c) };

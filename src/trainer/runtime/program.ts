@@ -9,6 +9,10 @@ import type { Pointer } from './ort-api.ts';
 
 /** On WebGPU the fused operator lacks the outputs mean and deviation, and the session fails; on the CPU it gains nothing. */
 const DISABLED_OPTIMISERS = 'SkipLayerNormFusion';
+/** x sigmoid(x) is put together from its parts also in float64, for which there is no such operator, and the session fails. */
+const DISABLED_IN_FLOAT64 = 'QuickGeluFusion';
+/** What is computed again on purpose would be computed once. */
+const DISABLED_IN_KEPT_ORDER = 'CommonSubexpressionElimination';
 
 export interface ProgramOptions {
   /** Shown in errors. */
@@ -40,7 +44,7 @@ export class Program {
     const { api } = on;
     this.#session = this.#engineCall(() =>
       on.createSession(encodeOnnx(graph), {
-        entries: { 'optimization.disable_specified_optimizers': DISABLED_OPTIMISERS },
+        entries: { 'optimization.disable_specified_optimizers': disabledOptimisers(graph) },
         ...(PROFILE_PREFIX && { profile: `${PROFILE_PREFIX}-${this.name.replaceAll(' ', '-')}` }),
       }),
     );
@@ -171,4 +175,13 @@ export class Program {
         : '';
     return new FlowstepError('ENGINE', `${this.name}: ${error.message}${shapes}`, { cause: error });
   }
+}
+
+function disabledOptimisers(graph: Graph): string {
+  const isFloat64 = graph.nodes.some(({ outputs }) => outputs.some((v) => v.dtype === 'float64'));
+  return [
+    DISABLED_OPTIMISERS,
+    ...(isFloat64 ? [DISABLED_IN_FLOAT64] : []),
+    ...(graph.order === 'kept' ? [DISABLED_IN_KEPT_ORDER] : []),
+  ].join(';');
 }

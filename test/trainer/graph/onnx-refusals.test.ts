@@ -48,14 +48,14 @@ const REFUSED: readonly Refusal[] = [
     /axis of another type/,
   ],
   [
-    'steps',
+    'steps of nothing',
     oneNode({
       operator: 'Slice',
       x: [4],
-      constants: { s: int64([0]), e: int64([4]), a: int64([0]), steps: int64([2]) },
+      constants: { s: int64([0]), e: int64([4]), a: int64([0]), steps: int64([0]) },
     }),
-    'OPERATOR_UNSUPPORTED',
-    /steps 2/,
+    'FILE_FORMAT',
+    /node "here" \(Slice\) has the step 0/,
   ],
   [
     'padding with ones',
@@ -116,6 +116,41 @@ const REFUSED: readonly Refusal[] = [
     }),
     'OPERATOR_UNSUPPORTED',
     /resizes by 1, 1, 2, 2 with mode linear/,
+  ],
+  [
+    'resizing that keeps proportions',
+    oneNode({
+      operator: 'Resize',
+      x: [1, 1, 2, 2],
+      input: ['x', '', 'scales'],
+      constants: { scales: float([1, 1, 2, 2]) },
+      attributes: { keep_aspect_ratio_policy: 'not_larger' },
+    }),
+    'OPERATOR_UNSUPPORTED',
+    /resizes by/,
+  ],
+  [
+    'a range without end',
+    oneNode({
+      operator: 'Range',
+      x: [1],
+      input: ['a', 'b', 'c'],
+      constants: { a: int64([0], []), b: int64([1e12], []), c: int64([1], []) },
+    }),
+    'FILE_FORMAT',
+    /makes 1000000000000 elements/,
+  ],
+  [
+    'attention that looks back only',
+    oneNode({
+      operator: 'Attention',
+      x: [1, 1, 2, 2],
+      input: ['x', 'x', 'x'],
+      attributes: { is_causal: 1 },
+      opset: 23,
+    }),
+    'OPERATOR_UNSUPPORTED',
+    /is causal/,
   ],
   [
     'dropout in training mode',

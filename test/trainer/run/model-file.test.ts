@@ -78,7 +78,7 @@ describe('what a file says of itself', () => {
     await saveModel(path, teacher);
     const { metadata } = await readSafetensors(path);
     expect(metadata['modelspec.architecture']).toBe('flowstep-mlp-v1');
-    expect(metadata['modelspec.usage_hint']).toContain('Node Flow Sampler');
+    expect(metadata['modelspec.usage_hint']).toContain('then Flow Sampler; or: flowstep sample');
     expect(metadata).not.toHaveProperty(['modelspec.resolution']);
     expect(metadata).not.toHaveProperty(['modelspec.timestep_range']);
   });
