@@ -34,7 +34,7 @@ describe('real data in FGM Distill', () => {
 
   test('a data set that is not used, and a loss that it does not belong to, are told', async () => {
     expect((await distil({}, true)).notices).toEqual([
-      'the data set is not used, as real_alpha is 1',
+      'the data set is not used, as real_alpha is 1 and gan_weight 0',
     ]);
     expect((await distil({ real_alpha: 0.5 }, true)).notices).toEqual([
       expect.stringContaining('lambda1 is 0'),
