@@ -53,6 +53,8 @@ const CONFINED: Readonly<Record<string, readonly string[]>> = {
   protobufjs: ['trainer/graph/'],
   'chart.js': ['nodes/pictures/'],
   '@napi-rs/canvas': ['nodes/pictures/'],
+  bullmq: ['host/sweep/'],
+  ioredis: ['host/sweep/'],
 };
 
 const SUPPRESSIONS = /biome-ignore|@ts-(?:ignore|expect-error|nocheck)/;

@@ -41,16 +41,16 @@ export async function measureIdentity(options: IdentityOptions): Promise<Identit
   for (const name of options.settings ?? SETTING_NAMES) {
     const setting = settingOf(name, seed);
     const effort: Effort = EFFORTS[name];
-    const rows = await measure(setting, {
+    const { rows, points } = await measure(setting, {
       effort,
       seed,
       signal,
-      onProgress: (share) => onStage?.(`${name}: ${Math.round(100 * share)} %`),
+      onProgress: (done) => onStage?.(`${name}: ${done} of at most ${effort.replicates[1]}`),
     });
     settings.push({
       name,
       title: setting.title,
-      points: effort.points * effort.replicates,
+      points,
       rows,
       verdict: jointVerdict(rows.map(({ verdict }) => verdict)),
     });

@@ -67,8 +67,8 @@ export function settingOf(name: SettingName, seed: number, latents = LATENTS): S
 
 /** Enough for intervals below 1 %; networks take most of the time. */
 export const EFFORTS: Readonly<Record<SettingName, Effort>> = {
-  gaussian: { batch: 1024, points: 8192, replicates: 16, directions: 3 },
-  mixture: { batch: 1024, points: 16384, replicates: 16, directions: 3 },
-  mlp: { batch: 64, points: 2 * LATENTS, replicates: 12, directions: 3 },
-  dit: { batch: 64, points: 2 * LATENTS, replicates: 8, directions: 3 },
+  gaussian: { batch: 1024, points: 8192, replicates: [16, 32], directions: 3 },
+  mixture: { batch: 1024, points: 16384, replicates: [16, 64], directions: 3 },
+  mlp: { batch: 64, points: 2 * LATENTS, replicates: [12, 36], directions: 3 },
+  dit: { batch: 64, points: 2 * LATENTS, replicates: [8, 24], directions: 3 },
 };
