@@ -4,6 +4,7 @@ import { addBenchCommand } from './cli/bench.ts';
 import { addConvertCommand } from './cli/convert.ts';
 import { addDistillCommand } from './cli/distill.ts';
 import { addDoctorCommand } from './cli/doctor.ts';
+import { addEvalCommand } from './cli/eval.ts';
 import { addExportCommand } from './cli/export.ts';
 import { addInspectCommand } from './cli/inspect.ts';
 import { examples, type Io } from './cli/io.ts';
@@ -68,6 +69,7 @@ export function buildProgram(io: Io): Command {
   addTrainCommand(program, io);
   addDistillCommand(program, io);
   addResumeCommand(program, io);
+  addEvalCommand(program, io);
   addSweepCommand(program, io);
   addExportCommand(program, io);
   addInspectCommand(program, io);

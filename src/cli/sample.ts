@@ -122,20 +122,21 @@ async function sampleToFile(options: SampleOptions, io: Io) {
 }
 
 async function openModel({ model: file, lora, strength }: SampleOptions, io: Io) {
-  const model = await loadModel(found(file, io));
-  if (lora !== undefined) return withLora(model, found(lora, io), strength ?? 1);
-  if (strength === undefined) return model;
-  throw new FlowstepError('USAGE', '--strength needs --lora', {
-    hint: 'Name the LoRA, or leave its strength out.',
-  });
+  if (lora === undefined && strength !== undefined) {
+    throw new FlowstepError('USAGE', '--strength needs --lora', {
+      hint: 'Name the LoRA, or leave its strength out.',
+    });
+  }
+  const model = await loadModel(foundFile(file, io));
+  return lora === undefined ? model : withLora(model, foundFile(lora, io), strength ?? 1);
 }
 
 async function openPromptFile({ prompts }: SampleOptions, io: Io) {
-  return prompts === undefined ? undefined : openPrompts(prompts, found(prompts, io));
+  return prompts === undefined ? undefined : openPrompts(prompts, foundFile(prompts, io));
 }
 
 /** Model cards name files below the folders of models, output and data; a path that is there as it stands comes first. */
-function found(path: string, { environment }: Io): string {
+export function foundFile(path: string, { environment }: Io): string {
   if (existsSync(path)) return path;
   const { models, moreModels = [], output, data } = readRoots(environment);
   const places = [models, ...moreModels, output, data].map((folder) => join(folder, path));

@@ -9,7 +9,7 @@ import { Graph, type Node, type OperatorNode, type Value } from '../graph/graph.
  * The same graph with copies of the blocks' operators for the nodes from number `backward` on, which are the backward
  * pass. Values that other blocks read are kept, as is the last block: its backward pass comes first. Every copy stands
  * just before its first use, and every output as early as it can, so the order of the nodes is the one that needs the
- * least memory. Computes the same numbers.
+ * least memory. Computes the same numbers; with convolutions up to rounding, as the library fuses other pairs of them.
  */
 export function withRecompute(graph: Graph, backward: number): Graph {
   return new Rewriter(graph, backward).run();

@@ -13,6 +13,7 @@ import {
   writeCondition,
 } from './conditions.ts';
 import type { DistillJob } from './distill-job.ts';
+import { FlowTrainingFeed } from './flow-training.ts';
 import type { GradientStep } from './gradient-step.ts';
 import { NoiseFeed } from './noise-feed.ts';
 
@@ -52,6 +53,7 @@ export class UpdateFeed {
   readonly #update: Update;
   readonly #latent: NoiseFeed;
   readonly #noise: NoiseFeed;
+  readonly #training: FlowTrainingFeed;
   readonly #density: TimeDensity;
   readonly #timeStream: number;
 
@@ -67,7 +69,12 @@ export class UpdateFeed {
     this.#noise = new NoiseFeed(size, seed, STREAMS[isOnline ? 'onlineNoise' : 'studentNoise']);
     this.#timeStream = STREAMS[isOnline ? 'onlineTime' : 'studentTime'];
     this.#density = isOnline ? job.online.density : job.density;
-    this.specs = updateSpecs(teacher.info.network, conditions.tokens, student.grid.length);
+    const { network } = teacher.info;
+    this.#training = new FlowTrainingFeed(network, isOnline ? job.online : {}, seed);
+    this.specs = {
+      ...updateSpecs(network, conditions.tokens, student.grid.length),
+      ...this.#training.specs,
+    };
   }
 
   /** Feeds draw number `draw`; gives the conditions and a number that the update's other draws go by. */
@@ -79,6 +86,7 @@ export class UpdateFeed {
     await this.#latent.writeTo(floats(step, 'z'), draw);
     await this.#noise.writeTo(floats(step, 'x1'), draw);
     fillTimes(floats(step, 't'), this.#density, seed, this.#timeStream, draw);
+    await this.#training.write(step, draw);
     const { count } = this.#conditions;
     const shared = sharedDraw(this.#update, draw);
     const condition =

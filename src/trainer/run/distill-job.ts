@@ -13,10 +13,11 @@ import { type LoraConfig, loraParameterList } from '../nn/lora.ts';
 import { latestTime, parameterList } from '../nn/network.ts';
 import { initialise, type ParameterList } from '../nn/parameters.ts';
 import { sameShape } from '../tensor.ts';
+import type { FlowTraining } from './flow-training.ts';
 import { type LoopOptions, loopConfiguration } from './loop-options.ts';
 import { type FlowModel, type StudentSettings, weightsHash } from './model.ts';
 
-export interface OnlineOptions {
+export interface OnlineOptions extends FlowTraining {
   readonly init: 'teacher' | 'random';
   /** Online updates per student update (K). */
   readonly updates: number;

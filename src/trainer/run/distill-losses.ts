@@ -13,6 +13,7 @@ import type { Condition } from '../nn/network.ts';
 import { conditionIn } from './conditions.ts';
 import { GAN, REAL } from './distill-feeds.ts';
 import type { DistillJob } from './distill-job.ts';
+import { augmented, weightOf } from './flow-training.ts';
 import { type BuiltLoss, type Field, TRAINED, type Velocity } from './gradient-graph.ts';
 
 type Feeds = Readonly<Record<string, Value>>;
@@ -39,7 +40,8 @@ export const EMPTY = 'empty/';
 function guided(scale: number | undefined, field: Velocity, feeds: Feeds): Velocity {
   if (scale === undefined || scale === 1) return field;
   return (x, t, condition) => {
-    const empty = conditionIn(feeds, x.shape[0]!, EMPTY);
+    const augment = condition?.augment;
+    const empty = { ...conditionIn(feeds, x.shape[0]!, EMPTY), augment };
     return guidedVelocity(field(x, t, condition), field(x, t, empty), scale);
   };
 }
@@ -52,12 +54,15 @@ export function onlineLoss(
 ): BuiltLoss {
   const { x1, t } = feeds;
   const x0 = studentSamples(job, field('student'), feeds);
-  const { xt, c } = linearPath(x0, x1!, t!);
+  const { x, augment } = augmented(x0, feeds);
+  const { xt, c } = linearPath(x, x1!, t!);
   const online = guided(job.guidance?.online, field(TRAINED), feeds);
-  const student = { v: online(xt, t!), c };
+  const told = augment && { ...conditionIn(feeds, x0.shape[0]!), augment };
+  const weight = weightOf(job.online, job.teacher.info.network, t!);
+  const student = { v: online(xt, t!, told), c, weight };
   const flow = job.realData
-    ? realDataOnlineLoss(student, onRealData(online, feeds), job.realData)
-    : flowMatchingLoss(student.v, c);
+    ? realDataOnlineLoss(student, onRealData(job, online, feeds), job.realData)
+    : flowMatchingLoss(student.v, c, weight);
   if (!job.gan) return { loss: flow };
   const judge = judgeOf(job.gan.head, field(TRAINED), feeds);
   const condition = conditionIn(feeds, x0.shape[0]!, GAN);
@@ -67,10 +72,13 @@ export function onlineLoss(
   return { loss: add(flow, mul(discriminator, share)), meters: { flow, discriminator } };
 }
 
-function onRealData(online: Velocity, feeds: Feeds): Judged {
-  const [x, noise, t] = [feeds[`${REAL}x`]!, feeds[`${REAL}noise`]!, feeds[`${REAL}t`]!];
+function onRealData(job: DistillJob, online: Velocity, feeds: Feeds): Judged {
+  const [x0, noise, t] = [feeds[`${REAL}x`]!, feeds[`${REAL}noise`]!, feeds[`${REAL}t`]!];
+  const { x, augment } = augmented(x0, feeds);
   const { xt, c } = linearPath(x, noise, t);
-  return { v: online(xt, t, conditionIn(feeds, x.shape[0]!, REAL)), c };
+  const condition = { ...conditionIn(feeds, x0.shape[0]!, REAL), augment };
+  const weight = weightOf(job.online, job.teacher.info.network, t);
+  return { v: online(xt, t, condition), c, weight };
 }
 
 /** The discriminator: logits [B, L] of samples x with noise. */

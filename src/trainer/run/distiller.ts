@@ -130,6 +130,7 @@ export class Distiller implements Trainer<DistillModels> {
             ...this.#onlineGan?.specs,
           },
           constants,
+          dropout: online.dropout,
           recompute: job.recompute,
           build: (field, values) => onlineLoss(job, field, values),
         }),
@@ -154,7 +155,7 @@ export class Distiller implements Trainer<DistillModels> {
       job.student.grid.length > 1
         ? new StudentWalk(this.#studentModel(this.#student.weights), batch, tokens, seed)
         : undefined;
-    this.#preview = new Preview(this.#studentModel(this.#student.averaged), this.#conditions, seed);
+    this.#preview = new Preview(this.averaged(), this.#conditions, seed);
   }
 
   /** K online updates and one student update. */
@@ -215,6 +216,10 @@ export class Distiller implements Trainer<DistillModels> {
     return this.#preview.samples(signal);
   }
 
+  averaged(): FlowModel {
+    return this.#studentModel(this.#student.averaged);
+  }
+
   /** The online flow is that of the student's last step. */
   models(): DistillModels {
     const { lora } = this.#job.online;
@@ -224,7 +229,7 @@ export class Distiller implements Trainer<DistillModels> {
       .weights.subarray(0, learnedParameters(this.#job, lora).size);
     const online = this.#model('online', weights, lora);
     return {
-      student: copied(this.#studentModel(this.#student.averaged)),
+      student: copied(this.averaged()),
       online: copied(online),
     };
   }

@@ -1,5 +1,6 @@
 /** @file What a training run tells while it goes. */
 import type { Tensor } from '../tensor.ts';
+import type { BestModel } from './evaluation.ts';
 
 export interface StepEvent {
   readonly kind: 'step';
@@ -19,5 +20,7 @@ export type TrainEvent =
   /** Samples [count, ...sample] of the averaged weights, from the same noise every time. */
   | { readonly kind: 'samples'; readonly step: number; readonly samples: Tensor<'float32'> }
   | { readonly kind: 'checkpoint'; readonly step: number; readonly file: string }
+  /** An evaluation found no model before that is as good: it is in `file` now. */
+  | ({ readonly kind: 'best' } & BestModel)
   /** Something that the user should know and that stops nothing. */
   | { readonly kind: 'notice'; readonly message: string };

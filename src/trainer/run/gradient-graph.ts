@@ -5,6 +5,7 @@ import { Graph, type Value } from '../graph/graph.ts';
 import { add, mul } from '../graph/ops.ts';
 import type { TensorType } from '../graph/shapes.ts';
 import type { NetworkConfig } from '../nn/config.ts';
+import { withDropout } from '../nn/dropout.ts';
 import { features } from '../nn/features.ts';
 import { type LoraConfig, LoraScope } from '../nn/lora.ts';
 import { type Condition, cachedBatch, velocity } from '../nn/network.ts';
@@ -15,6 +16,7 @@ import {
   type Scope,
 } from '../nn/parameters.ts';
 import { conditionIn, type FeedSpec } from './conditions.ts';
+import { DROPOUT } from './flow-training.ts';
 
 /** A function of points x [B, ...sample] and times t [B]; the condition is the fed one unless another is given. */
 export type Velocity = (x: Value, t: Value, condition?: Condition) => Value;
@@ -41,6 +43,8 @@ export interface GradientGraphDefinition {
   readonly adapters?: Readonly<Record<string, LoraConfig | undefined>>;
   /** Tensors that are fed anew at every step. */
   readonly feeds: Readonly<Record<string, FeedSpec>>;
+  /** Share of activations of the network that learns that are dropped; its draws are among the feeds. */
+  readonly dropout?: number | undefined;
   /** Tensors that stay; they are among the feeds that `build` gets. */
   readonly constants?: Readonly<Record<string, TensorType>>;
   /** Forget what lies inside of blocks and compute it again in the backward pass: less memory, more time. */
@@ -82,7 +86,7 @@ export function gradientGraph(
   definition: GradientGraphDefinition,
   list: ParameterList,
 ): GradientGraph {
-  const { network, batch, adapters = {}, constants = {}, recompute } = definition;
+  const { network, batch, adapters = {}, constants = {}, recompute, dropout = 0 } = definition;
   const micro = microBatch(network, batch);
   const parts = batch / micro;
 
@@ -99,7 +103,9 @@ export function gradientGraph(
     const own = new ParameterScope(graph, prefix);
     const lora = adapters[prefix];
     const scope = lora ? new LoraScope(new ParameterScope(graph, BASE), own, lora) : own;
-    const call: Velocity = (x, t, other = condition) => velocity(scope, network, x, t, other);
+    const drops = dropout > 0 && prefix === TRAINED;
+    const dropping = () => (drops ? withDropout(scope, feeds[DROPOUT]!, dropout) : scope);
+    const call: Velocity = (x, t, other = condition) => velocity(dropping(), network, x, t, other);
     const seen: Velocity = (x, t, other = condition) => features(scope, network, x, t, other);
     return Object.assign(call, { features: seen, scope: own });
   };

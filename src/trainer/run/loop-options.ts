@@ -24,7 +24,7 @@ export interface LoopOptions {
   readonly density: TimeDensity;
   /** Decides every random draw. */
   readonly seed: number;
-  /** Compute a network's blocks again in the backward pass instead of keeping them: less memory, more time, the same numbers. */
+  /** Compute a network's blocks again in the backward pass instead of keeping them: less memory, more time, the same numbers to rounding. */
   readonly recompute?: boolean | undefined;
 }
 

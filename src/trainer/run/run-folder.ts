@@ -16,6 +16,7 @@ import {
   removeLeftovers,
   writeCheckpoint,
 } from './checkpoint.ts';
+import type { Evaluation } from './evaluation.ts';
 import { lockFolder } from './lock.ts';
 import type { Outcome } from './outcome.ts';
 import {
@@ -46,6 +47,8 @@ export interface RunOptions {
   readonly keepCheckpoints: number;
   /** Steps between sample pictures; 0 = none. */
   readonly sampleEvery: number;
+  /** Left out = the model is not measured while it is trained. */
+  readonly evaluation?: Evaluation | undefined;
   readonly request?: RunRequest;
 }
 

@@ -17,10 +17,18 @@ import { sameShape, sizeOf } from '../tensor.ts';
 import {
   type ConditionSource,
   conditionFeeds,
+  conditionIn,
   conditionSource,
   NO_CONDITION,
   writeCondition,
 } from './conditions.ts';
+import {
+  augmented,
+  type FlowTraining,
+  FlowTrainingFeed,
+  flowTrainingFacts,
+  weightOf,
+} from './flow-training.ts';
 import { TRAINED } from './gradient-graph.ts';
 import { GradientStep } from './gradient-step.ts';
 import { Learner, stateOf } from './learner.ts';
@@ -31,7 +39,7 @@ import { Pacer } from './pacer.ts';
 import { Preview } from './preview.ts';
 import type { StepResult, Trainer } from './trainer.ts';
 
-export interface TeacherJob extends LoopOptions {
+export interface TeacherJob extends LoopOptions, FlowTraining {
   readonly dataset: Dataset;
   readonly network: NetworkConfig;
   /** For networks that take text: one prompt for each class of the data, in their order. */
@@ -55,6 +63,7 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
   readonly #learner: Learner;
   readonly #step: GradientStep;
   readonly #noise: NoiseFeed;
+  readonly #training: FlowTrainingFeed;
   readonly #drop: Float32Array;
   readonly #pacer = new Pacer();
   readonly #preview: Preview;
@@ -70,6 +79,7 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
     this.#facts = {
       method: 'flow-matching',
       ...(prompts && { prompts: { name: prompts.name, hash: prompts.hash } }),
+      ...flowTrainingFacts(job),
       ...loopConfiguration(job),
     };
     this.configuration = {
@@ -88,6 +98,7 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
       emaDecay: job.emaDecay,
     });
     this.state = stateOf({ teacher: this.#learner });
+    this.#training = new FlowTrainingFeed(network, job, seed);
     this.#step = new GradientStep({
       name: 'teacher gradient',
       network,
@@ -99,11 +110,17 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
         x1: { shape },
         t: { shape: [] },
         ...conditionFeeds(network, this.#conditions.tokens),
+        ...this.#training.specs,
       },
+      dropout: job.dropout,
       recompute: job.recompute,
-      build: (field, { x0, x1, t }) => {
-        const { xt, c } = linearPath(x0!, x1!, t!);
-        return { loss: flowMatchingLoss(field(TRAINED)(xt, t!), c) };
+      build: (field, feeds) => {
+        const { x1, t } = feeds;
+        const { x, augment } = augmented(feeds['x0']!, feeds);
+        const { xt, c } = linearPath(x, x1!, t!);
+        const condition = { ...conditionIn(feeds, x.shape[0]!), augment };
+        const v = field(TRAINED)(xt, t!, condition);
+        return { loss: flowMatchingLoss(v, c, weightOf(job, network, t!)) };
       },
     });
     this.#noise = new NoiseFeed(batch * this.sampleSize, seed, STREAMS.teacherNoise);
@@ -119,6 +136,7 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
     (step.feed('x0') as Float32Array).set(data.x);
     await this.#noise.writeTo(step.feed('x1') as Float32Array, index);
     fillTimes(step.feed('t') as Float32Array, density, seed, STREAMS.teacherTime, index);
+    await this.#training.write(step, index);
     if (this.#conditions.count > 0) {
       fillUniform(this.#drop, seed, STREAMS.labels, index);
       const choices = data.labels!.map((label, k) =>
@@ -140,6 +158,10 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
 
   samples(signal?: AbortSignal) {
     return this.#preview.samples(signal);
+  }
+
+  averaged(): FlowModel {
+    return { info: this.#info(), parameters: this.#learner.averaged };
   }
 
   models(): TeacherModels {

@@ -1,6 +1,7 @@
 /** @file The loop of every training run: steps, statistics, samples, checkpoints, and how it ends. */
 import { FlowstepError } from '../../errors.ts';
 import { DivergenceWatch } from './divergence.ts';
+import { Judge } from './evaluation.ts';
 import type { TrainEvent } from './events.ts';
 import type { FlowModel } from './model.ts';
 import { notFinite, type Outcome, ranAway } from './outcome.ts';
@@ -54,7 +55,14 @@ export async function* train<Models extends Readonly<Record<string, FlowModel>>>
     let outcome: Outcome = { kind: 'finished' };
     let saved = from;
     let step = from;
-    while (step < steps) {
+    const judge = run && options?.evaluation && (await Judge.open(options.evaluation, run.folder));
+    if (run && judge?.isDue(from, steps)) {
+      // The session before was stopped between this step and its evaluation.
+      const judged = await judge.evaluate(from, trainer.averaged(), signal);
+      if (judged) await run.recordStep(from, judged.metrics);
+      if (judged?.best) yield { kind: 'best', ...judged.best };
+    }
+    while (step < steps && !judge?.isSpent) {
       if (signal?.aborted) {
         outcome = { kind: 'interrupted' };
         break;
@@ -67,9 +75,19 @@ export async function* train<Models extends Readonly<Record<string, FlowModel>>>
       }
       step++;
       const stepMs = performance.now() - started;
-      const metrics = { ...result.metrics, 'time/step_ms': stepMs };
-      if (run && (due(step, recordEvery) || step === steps)) await run.recordStep(step, metrics);
+      const judged = judge?.isDue(step, steps)
+        ? await judge.evaluate(step, trainer.averaged(), signal)
+        : undefined;
+      const metrics = { ...result.metrics, 'time/step_ms': stepMs, ...judged?.metrics };
+      if (run && (judged || due(step, recordEvery) || step === steps)) {
+        await run.recordStep(step, metrics);
+      }
       yield { kind: 'step', step, steps, metrics, ...progress.tick(step, stepMs) };
+      if (judged?.best) yield { kind: 'best', ...judged.best };
+      if (judged?.problem) {
+        outcome = { kind: 'diverged', problem: judged.problem };
+        break;
+      }
 
       const strayed = watch.check(result.metrics[trainer.watched]!);
       if (strayed) {
@@ -86,6 +104,7 @@ export async function* train<Models extends Readonly<Record<string, FlowModel>>>
         yield { kind: 'checkpoint', step, file };
       }
     }
+    if (step < steps && judge?.isSpent) yield { kind: 'notice', message: judge.spentMessage(step) };
     // A run that has diverged goes on, if at all, from a checkpoint before.
     if (run && outcome.kind !== 'diverged' && step > saved) {
       const file = await run.checkpoint(step, watch.state, trainer.state);

@@ -26,6 +26,8 @@ export interface Trainer<Models extends Readonly<Record<string, FlowModel>>> {
   resumeAt(steps: number): void;
   /** Samples of the averaged weights, from the same noise every time. Throws INTERRUPTED. */
   samples(signal?: AbortSignal): Promise<Tensor<'float32'>>;
+  /** What is trained, over the trainer's own memory: the averaged weights as they are now. */
+  averaged(): FlowModel;
   /** Copies of the models as they are now. */
   models(): Models;
   dispose(): void;
