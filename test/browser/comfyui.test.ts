@@ -1,8 +1,10 @@
 /** @file Flowstep in the real ComfyUI, seen through its official front end in a real browser. */
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { readObjectInfo } from '../../src/host/object-info.ts';
+import { convertUiWorkflow } from '../../src/host/ui-to-api.ts';
 import { ComfyUi, NO_COMFYUI, PACK } from '../comfyui/comfyui.ts';
 import { FrontEnd, NO_CHROMIUM, type Panel } from './front-end.ts';
 
@@ -50,6 +52,19 @@ describe.skipIf(SKIPPED)('in the browser', () => {
     expect(isWritten('fashion-one-step/sample_00001_.png')).toBe(true);
     await frontEnd.picture('fashion-one-step');
   });
+
+  test.each(['sd3-one-step', 'sd3-distill'])(
+    '%s opens, and is run as it was saved',
+    async (name) => {
+      await frontEnd.openWorkflow(workflow(name));
+      const info: unknown = await (await fetch(`${comfy.url}/object_info`)).json();
+      const saved: unknown = JSON.parse(await readFile(workflow(name), 'utf8'));
+      const { api } = convertUiWorkflow(saved, readObjectInfo(info, 'object_info'), name);
+      expect(Object.keys(api).length).toBeGreaterThan(7);
+      expect(await frontEnd.prompt()).toEqual(api);
+      await frontEnd.picture(name);
+    },
+  );
 
   describe('a distillation', () => {
     let panel: Panel;
@@ -123,6 +138,7 @@ describe.skipIf(SKIPPED)('in the browser', () => {
           .poll(() => isWritten(`fgm-2d/${name}_00001_.png`), { timeout: 60_000, interval: 100 })
           .toBe(true);
       }
+      expect(await frontEnd.misplaced()).toEqual([]);
       await frontEnd.picture('finished');
     });
 

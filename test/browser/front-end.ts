@@ -41,12 +41,13 @@ interface PageApp {
   readonly extensionManager?: {
     readonly setting: { set(id: string, value: unknown): Promise<void> };
   };
-  readonly rootGraph: { readonly nodes: readonly PageNode[] };
+  readonly rootGraph: { readonly nodes: readonly PageNode[]; readonly groups: readonly Frame[] };
   readonly canvas: {
     readonly ds: { scale: number; offset: [number, number] };
     setDirty(foreground: boolean, background: boolean): void;
   };
   handleFile(file: File): Promise<void>;
+  graphToPrompt(): Promise<{ readonly output: unknown }>;
 }
 
 interface PageNode {
@@ -55,6 +56,13 @@ interface PageNode {
   readonly size: readonly [number, number];
   readonly imgs?: readonly HTMLImageElement[];
   readonly widgets?: { readonly name: string; value: unknown; readonly element?: HTMLElement }[];
+}
+
+/** A box with a title. */
+interface Frame {
+  readonly title: string;
+  readonly pos: readonly [number, number];
+  readonly size: readonly [number, number];
 }
 
 declare global {
@@ -119,6 +127,43 @@ export class FrontEnd implements AsyncDisposable {
     await this.page.waitForFunction(() => app.rootGraph.nodes.length > 0);
     // The tab with its name is the last that a load makes.
     await this.page.getByText(name.replace('.json', ''), { exact: true }).first().waitFor();
+  }
+
+  /** What Run would send: the workflow in API form. */
+  prompt(): Promise<unknown> {
+    return this.page.evaluate(async () => (await app.graphToPrompt()).output);
+  }
+
+  /** Titles of nodes that lie over another one, or stick out of their group. Nodes grow when they run. */
+  misplaced(): Promise<string[]> {
+    return this.page.evaluate(() => {
+      const titleHeight = 30;
+      const boxOf = ({ pos: [x, y], size: [width, height] }: Frame, above = 0) => ({
+        left: x,
+        top: y - above,
+        right: x + width,
+        bottom: y + height,
+      });
+      const { nodes, groups } = app.rootGraph;
+      const boxes = nodes.map((node) => ({ title: node.title, ...boxOf(node, titleHeight) }));
+      const frames = groups.map((group) => boxOf(group));
+      const wrong = boxes.filter((a, i) => {
+        const isOver = boxes.some(
+          (b, j) =>
+            i !== j && a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom,
+        );
+        const sticksOut = frames.some(
+          (f) =>
+            a.left >= f.left &&
+            a.left < f.right &&
+            a.top >= f.top &&
+            a.top < f.bottom &&
+            (a.right > f.right || a.bottom > f.bottom),
+        );
+        return isOver || sticksOut;
+      });
+      return wrong.map(({ title, bottom }) => `${title} down to ${Math.round(bottom)}`);
+    });
   }
 
   /** Sets a widget of the node with this title. */
