@@ -6,7 +6,7 @@
  */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -41,7 +41,7 @@ const server = await startServer({ host: echo, token, version: PACKAGE_VERSION }
 const child = spawn(join(comfy, 'venv/bin/python'), [join(ROOT, 'bench/overhead.py'), server.ws], {
   env: {
     ...process.env,
-    PYTHONPATH: [join(comfy, 'ComfyUI'), ROOT].join(delimiter),
+    PYTHONPATH: join(comfy, 'ComfyUI'),
     PYTHONDONTWRITEBYTECODE: '1',
   },
   stdio: ['pipe', 'pipe', 'inherit'],

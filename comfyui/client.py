@@ -1,13 +1,13 @@
 """The websocket to the server, in a thread of its own (docs/protocol.md). An execution outlives sockets and servers."""
 import asyncio
+import collections
+import contextlib
 import json
-import os
-import queue
+import mmap
 import struct
 import threading
 import uuid
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,17 +16,17 @@ import torch
 from .server import FlowstepError, Server
 
 RETRY_SECONDS = 0.25
-MAX_TRIES = 40  # A child that lives but cannot be reached for so many tries is given up.
+MAX_TRIES = 4  # A server that is not reached in so many is not there, unless it has accepted the execution before.
 MAX_RESTARTS = 4  # So many ends of the server without a step further, and it is the execution that ends it.
 LOST = ("UNKNOWN_EXECUTION", "INTERRUPTED", "SERVER_STOPPING")  # Unless we cancelled, the server has ended or is ending.
 Message = dict[str, Any]
 
 
 class Execution:
-    """One run of a node. `events` is read by ComfyUI's thread; None is the last of them."""
+    """One run of a node. `events` is read by ComfyUI's thread."""
 
     def __init__(self, node: str, values: Message) -> None:
-        self.events: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self.events: collections.deque[Message] = collections.deque()
         self.tensors: list[torch.Tensor] = []
         self.is_cancelled, self.step, self.restarts = False, 0, 0
         inputs = json.loads(json.dumps(values, default=self._take))
@@ -54,7 +54,7 @@ class Execution:
             self.seq = max(self.seq, event.get("seq", 0))
             if event.get("step", 0) > self.step:
                 self.step, self.restarts = event["step"], 0
-            self.events.put(event)
+            self.events.append(event)
 
     def outputs(self, result: Message) -> Message:
         """By name, with their tensors. The protocol names types as PyTorch does; no tensor of a result is empty."""
@@ -65,12 +65,26 @@ class Execution:
         return json.loads(json.dumps(result["outputs"]), object_hook=lambda o: tensors[o["$tensor"]] if "$tensor" in o else o)
 
 
+class SharedMemory:
+    """A file that this process and a server of the same machine have open: we write to its first half, the server to its second."""
+
+    def __init__(self, name: str) -> None:
+        self._file = open(name, "r+b", buffering=0)
+        self.content = memoryview(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def write(self, at: int, data: memoryview) -> Message | None:
+        """Tells where the data are; None when there is no room. Written, as a map that finds memory full ends the process."""
+        with contextlib.suppress(OSError):
+            self._file.seek(at)
+            if at + len(data) <= len(self.content) // 2 and self._file.write(data) == len(data):
+                return {"file": self._file.name, "at": at, "length": len(data)}
+
+
 class Client:
     """Runs one execution at a time, as ComfyUI runs one node at a time."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._hello: Message = {}
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._loop = asyncio.new_event_loop()
@@ -78,9 +92,7 @@ class Client:
 
     def start(self, execution: Execution) -> Future[Message]:
         """The message `result`, its outputs with their tensors."""
-        future = asyncio.run_coroutine_threadsafe(self._run(execution), self._loop)
-        future.add_done_callback(lambda _: execution.events.put(None))
-        return future
+        return asyncio.run_coroutine_threadsafe(self._run(execution), self._loop)
 
     def cancel(self, execution: Execution) -> None:
         """Asks the server to end it, which it does with an error INTERRUPTED."""
@@ -93,6 +105,8 @@ class Client:
             try:
                 await self._open()
                 await self._begin(execution)
+                if execution.is_cancelled:
+                    self.cancel(execution)
                 while (message := await self._receive(execution.key))["type"] not in ("result", "error"):
                     execution.tell(message)
                     tries = 0
@@ -107,11 +121,10 @@ class Client:
                 execution.renew()
             except (aiohttp.ClientError, OSError) as error:
                 self._socket, tries = None, tries + 1
-                is_given_up = execution.seq == 0 if self._server.is_remote else tries > MAX_TRIES
-                if tries > 1 and (is_given_up or execution.is_cancelled):
+                if (tries > 1 and execution.is_cancelled) or (tries >= MAX_TRIES and execution.seq == 0):
                     hint = "Is it up, and is FLOWSTEP_TOKEN its token?" if self._server.is_remote else ""
                     raise FlowstepError(f"the Flowstep server cannot be reached: {error}", hint) from None
-                if tries == 4:
+                if tries == MAX_TRIES:
                     execution.tell({"type": "text", "text": "Waiting for the Flowstep server to come back."})
             # A socket that was dead before says nothing about the server.
             await asyncio.sleep(RETRY_SECONDS if tries != 1 else 0)
@@ -124,36 +137,27 @@ class Client:
         url, token = await asyncio.to_thread(self._server.address)
         options = {"protocols": ("flowstep.v1",), "headers": {"Authorization": f"Bearer {token}"}}
         self._socket = await self._session.ws_connect(url, max_msg_size=0, heartbeat=20, **options)
-        await self._send({"type": "hello", "protocol": 1, "client": {"name": "comfyui", "version": "1"}})
-        self._hello = await self._receive()
+        client, is_local = {"name": "comfyui", "version": "1"}, not self._server.is_remote
+        await self._send({"type": "hello", "protocol": 1, "client": client, "sharedFile": is_local})
+        hello = await self._receive()
+        self._limits = hello["limits"]
+        self._shared = SharedMemory(hello["sharedFile"]) if is_local and "sharedFile" in hello else None
 
     async def _begin(self, execution: Execution) -> None:
-        """Attaches to what was sent on another socket, else sends it."""
-        fields = {"key": execution.key, "sharedFiles": self._shared_folder() is not None}
+        """Attaches to what was sent on another socket, else sends it: of each tensor one frame at least."""
+        start, size, key = 0, self._limits["chunkBytes"], execution.key
         if execution.is_sent:
-            await self._send({"type": "attach", "after": execution.seq, **fields})
-        else:
-            execution.is_sent = True
-            await self._send({**execution.request, **fields})
-            for i, tensor in enumerate(execution.tensors):
-                await self._send_tensor({"kind": "tensor", "key": execution.key, "name": f"t{i}", "offset": 0}, tensor)
-        if execution.is_cancelled:
-            await self._send({"type": "cancel", "key": execution.key})
-
-    async def _send_tensor(self, header: Message, tensor: torch.Tensor) -> None:
-        data, folder, limits = memoryview(tensor.view(-1).numpy()).cast("B"), self._shared_folder(), self._hello["limits"]
-        if folder and len(data) > limits["sharedFileBytes"]:
-            file = folder / uuid.uuid4().hex
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-                out.write(data)
-            return await self._send({**header, "file": str(file)}, b"")
-        for offset in range(0, len(data), limits["chunkBytes"]):
-            await self._send({**header, "offset": offset}, data[offset : offset + limits["chunkBytes"]])
-
-    def _shared_folder(self) -> Path | None:
-        """None for a remote server, and for one whose folder is not to be seen from here."""
-        folder = self._hello.get("sharedFolder", "")
-        return Path(folder) if not self._server.is_remote and os.access(folder, os.W_OK) else None
+            return await self._send({"type": "attach", "key": key, "after": execution.seq})
+        execution.is_sent = True
+        await self._send({**execution.request, "key": key})
+        for index, tensor in enumerate(execution.tensors):
+            data = memoryview(tensor.view(-1).view(torch.uint8).numpy())
+            shared = self._shared if len(data) > self._limits["sharedFileBytes"] else None
+            for offset in range(0, max(1, len(data)), size):
+                header, part = {"kind": "tensor", "key": key, "name": f"t{index}", "offset": offset}, data[offset : offset + size]
+                place = shared and shared.write(start + offset, part)
+                await self._send({**header, "shared": place} if place else header, b"" if place else part)
+            start += len(data)
 
     async def _send(self, message: Message, payload: bytes | memoryview | None = None) -> None:
         text = json.dumps(message)
@@ -166,23 +170,18 @@ class Client:
         """The next message of an execution, or of the connection; a frame is its header, with its payload as `data`."""
         while True:
             received = await self._socket.receive()
-            if received.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+            if received.type is aiohttp.WSMsgType.TEXT:
+                message = json.loads(received.data)
+            elif received.type is aiohttp.WSMsgType.BINARY:
+                end = 4 + struct.unpack_from("<I", received.data)[0]
+                header = json.loads(received.data[4:end])
+                place = header.get("shared")
+                data = self._shared.content[place["at"] :][: place["length"]] if place else memoryview(received.data)[end:]
+                message = {**header, "type": header["kind"], "data": data}
+            else:
                 raise ConnectionError(f"it closed the connection ({self._socket.close_code})")
-            message = json.loads(received.data) if isinstance(received.data, str) else self._frame(received.data)
             if message["type"] == "error" and "key" not in message:
                 raise FlowstepError(message["message"], message.get("hint"))
             # Another key is that of an execution that is over for us.
             if message.get("key") == key:
                 return message
-
-    def _frame(self, data: bytes) -> Message:
-        end = 4 + struct.unpack_from("<I", data)[0]
-        header = json.loads(data[4:end])
-        if "file" not in header:
-            return {**header, "type": header["kind"], "data": memoryview(data)[end:]}
-        file = Path(header["file"])
-        if file.parent != self._shared_folder():
-            raise FlowstepError(f"the Flowstep server names a file outside of the shared folder: {file}")
-        content = file.read_bytes()
-        file.unlink()
-        return {**header, "type": header["kind"], "data": content}

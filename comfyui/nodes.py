@@ -1,6 +1,5 @@
 """ComfyUI's node classes, made of the definitions in nodes.json, so that workflows load whether the server is up or not."""
 import json
-import queue
 from concurrent.futures import wait
 from typing import Any
 
@@ -8,51 +7,35 @@ import comfy.model_management as management
 from comfy_execution.graph_utils import ExecutionBlocker
 from comfy_execution.utils import get_executing_context
 
-from .client import Client, Execution
+from .client import Client, Execution, Message
 from .progress import Reporter
-from .server import PACK, Server, model_files, stamp
+from .server import PACK, Server, model_files
 
-POLL_SECONDS = 0.2  # How long an interrupt may go unnoticed.
+POLL_SECONDS = 0.1  # How long an interrupt may go unnoticed, and events wait.
 CANCEL_SECONDS = 30.0  # In which a cancelled training writes its checkpoint.
-OPTIONS = {key: key for key in ("tooltip", "default", "min", "max", "step")} | {"controlAfterGenerate": "control_after_generate"}
-Definition = dict[str, Any]
+NAME_SECONDS = 60.0  # In which a server starts and hashes a large file.
+NAMING = ("FlowstepLoadModel", "FlowstepDataset", "FlowstepPromptSet")  # They name files, which change by themselves.
 SERVER = Server()
 CLIENT = Client(SERVER)
 
 
-def input_types(node: Definition) -> dict[str, dict[str, Any]]:
-    """ComfyUI fills in no defaults, so an input that has one is optional: the server does."""
-    groups: dict[str, dict[str, Any]] = {"required": {}, "optional": {}}
-    for field in node["inputs"]:
-        options = {name: field[key] for key, name in OPTIONS.items() if key in field}
-        if field["type"] == "FLOAT":
-            options["round"] = False
-        is_file = (node["id"], field["name"]) == ("FlowstepLoadModel", "file") and not SERVER.is_remote
-        kind = model_files() if is_file else field.get("options", field["type"])
-        groups["required" if field["required"] else "optional"][field["name"]] = (kind, options)
-    return groups
-
-
-def run_node(node: Definition, values: dict[str, Any]) -> Any:
+def run_node(name: str, attributes: Message, values: Message) -> Any:
     """Runs the node at the server; returns what ComfyUI expects of a node."""
     context = get_executing_context()
     reporter = Reporter(context.prompt_id, context.node_id)
-    is_training = node["outputNode"] and node["category"] == "flowstep/training"
+    is_training = attributes["OUTPUT_NODE"] and attributes["CATEGORY"] == "flowstep/training"
     if is_training and SERVER.device == "cuda" and not SERVER.is_remote and not management.cpu_mode():
         # It needs the card that ComfyUI's own models fill.
         management.unload_all_models()
         management.soft_empty_cache()
-    execution = Execution(node["id"], values)
-    task = CLIENT.start(execution)
-    event: dict[str, Any] | None = {"type": "none"}
+    execution = Execution(name, values)
+    task, is_over = CLIENT.start(execution), False
     try:
-        while event is not None:
-            reporter.show(event)
+        while not is_over:
+            is_over = task in wait([task], POLL_SECONDS).done
+            while execution.events:
+                reporter.show(execution.events.popleft())
             management.throw_exception_if_processing_interrupted()
-            try:
-                event = execution.events.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                event = {"type": "none"}
     except BaseException:
         CLIENT.cancel(execution)
         wait([task], CANCEL_SECONDS)
@@ -64,32 +47,40 @@ def run_node(node: Definition, values: dict[str, Any]) -> Any:
     if result["files"]:
         reporter.text("Wrote " + ", ".join(result["files"]))
     blocked = {name: ExecutionBlocker(why) for name, why in result["blocked"].items()}
-    outputs = tuple({**blocked, **result["outputs"]}.get(output["name"]) for output in node["outputs"])
-    return {"ui": {"text": result["files"]}, "result": outputs} if node["outputNode"] else outputs
+    outputs = tuple({**blocked, **result["outputs"]}.get(output) for output in attributes["RETURN_NAMES"])
+    return {"ui": {"text": result["files"]}, "result": outputs} if attributes["OUTPUT_NODE"] else outputs
 
 
-def make_class(node: Definition) -> type:
-    types, names, tooltips = (tuple(output[key] for output in node["outputs"]) for key in ("type", "name", "tooltip"))
-    members: dict[str, Any] = {
-        "INPUT_TYPES": classmethod(lambda cls: input_types(node)),
-        "RETURN_TYPES": types,
-        "RETURN_NAMES": names,
-        "OUTPUT_TOOLTIPS": tooltips,
-        "OUTPUT_NODE": node["outputNode"],
-        "CATEGORY": node["category"],
-        "DESCRIPTION": node["description"],
+def content_of(name: str, values: Message) -> str | float:
+    """The hashes of the files that the values name: such a node gives them. What comes through a link is None here."""
+    task = CLIENT.start(Execution(name, {key: value for key, value in values.items() if value is not None}))
+    wait([task], NAME_SECONDS)
+    return float("nan") if task.cancel() else str(task.exception() or task.result()["outputs"])
+
+
+def input_types(name: str, groups: Message) -> Message:
+    """With the files that are there now as choices; those of a remote server are its own."""
+    if name == "FlowstepLoadModel" and not SERVER.is_remote:
+        groups["required"]["file"][0] = model_files("flowstep", "checkpoints", "diffusion_models")
+        groups["optional"]["lora"][0] = ["", *model_files("loras")]
+    return groups
+
+
+def make_class(name: str, node: Message) -> type:
+    members: Message = {
+        **node["attributes"],
+        "INPUT_TYPES": classmethod(lambda cls: input_types(name, node["inputs"])),
         "FUNCTION": "run",
-        "run": lambda self, **values: run_node(node, values),
+        "run": lambda self, **values: run_node(name, node["attributes"], values),
     }
-    if node["id"] in ("FlowstepLoadModel", "FlowstepDataset"):
-        # They name files, which change outside of the graph; those of a remote server cannot be watched.
-        members["IS_CHANGED"] = classmethod(lambda cls, **values: float("nan") if SERVER.is_remote else stamp(values))
-    if node["id"] == "FlowstepLoadModel":
+    if name in NAMING:
+        members["IS_CHANGED"] = classmethod(lambda cls, **values: content_of(name, values))
+    if name == "FlowstepLoadModel":
         # A file that is not among the choices is the node's to refuse: it says what makes it.
-        members["VALIDATE_INPUTS"] = classmethod(lambda cls, file: True)
-    return type(node["id"], (), members)
+        members["VALIDATE_INPUTS"] = classmethod(lambda cls, **values: True)
+    return type(name, (), members)
 
 
-NODES: list[Definition] = json.loads((PACK / "comfyui" / "nodes.json").read_text("utf-8"))
-NODE_CLASS_MAPPINGS = {node["id"]: make_class(node) for node in NODES}
-NODE_DISPLAY_NAME_MAPPINGS = {node["id"]: node["displayName"] for node in NODES}
+NODES: dict[str, Message] = json.loads((PACK / "comfyui" / "nodes.json").read_text("utf-8"))
+NODE_CLASS_MAPPINGS = {name: make_class(name, node) for name, node in NODES.items()}
+NODE_DISPLAY_NAME_MAPPINGS = {name: node["displayName"] for name, node in NODES.items()}

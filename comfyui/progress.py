@@ -10,7 +10,7 @@ from server import PromptServer
 MAX_POINTS = 1000  # Of a chart: about its pixels. Past it every second one is dropped.
 MAX_NODES = 50  # Whose last runs are kept.
 
-history: dict[str, dict[str, Any]] = {}  # By node id: {prompt_id, points: [{step, metrics}], last: the last event}.
+history: dict[str, list[dict[str, Any]]] = {}  # By node id: the events flowstep.metrics of its last run.
 
 
 @PromptServer.instance.routes.get("/flowstep/history")
@@ -20,11 +20,9 @@ async def get_history(_: web.Request) -> web.Response:
 
 def remember(event: dict[str, Any]) -> None:
     """Another prompt begins anew; a run that goes on from a checkpoint drops what came after it."""
-    known = history.pop(event["node"], {})
-    points = known["points"] if known.get("prompt_id") == event["prompt_id"] else []
-    points = [point for point in points if point["step"] < event["step"]]
-    points = (points[::2] if len(points) >= MAX_POINTS else points) + [{key: event[key] for key in ("step", "metrics")}]
-    history[event["node"]] = {"prompt_id": event["prompt_id"], "points": points, "last": event}
+    known = history.pop(event["node"], [])
+    run = [old for old in known if old["prompt_id"] == event["prompt_id"] and old["step"] < event["step"]]
+    history[event["node"]] = (run[::2] if len(run) >= MAX_POINTS else run) + [event]
     if len(history) > MAX_NODES:
         del history[next(iter(history))]
 
@@ -33,24 +31,23 @@ class Reporter:
     """Shows the events of one execution on its node."""
 
     def __init__(self, prompt_id: str, node_id: str) -> None:
-        self._ids = {"prompt_id": prompt_id, "node": node_id}
-        self._progress: dict[str, Any] = {"step": 0, "steps": 1, "stepsPerSecond": None, "etaSeconds": None}
+        self._told = {"prompt_id": prompt_id, "node": node_id, "step": 0, "steps": 1, "stepsPerSecond": None, "etaSeconds": None}
         self._bar = comfy.utils.ProgressBar(1)
 
     def show(self, event: dict[str, Any]) -> None:
+        self._told |= {name: event[name] for name in self._told if name in event}
         if event["type"] == "text":
             self.text(event["text"])
         elif event["type"] == "accepted" and event["position"] > 0:
             self.text(f"Waiting: {event['position']} before this one.")
         elif event["type"] in ("progress", "preview"):
-            self._progress |= {name: event[name] for name in self._progress if name in event}
             # No greatest size: ComfyUI would enlarge the picture to it.
             picture = ("PNG", Image.open(io.BytesIO(event["data"])), None) if "data" in event else None
-            self._bar.update_absolute(self._progress["step"], self._progress["steps"], picture)
+            self._bar.update_absolute(self._told["step"], self._told["steps"], picture)
         elif event["type"] == "metrics":
-            told = {**self._ids, **self._progress, "step": event["step"], "metrics": event["metrics"]}
+            told = {**self._told, "metrics": event["metrics"]}
             remember(told)
             PromptServer.instance.send_sync("flowstep.metrics", told, PromptServer.instance.client_id)
 
     def text(self, text: str) -> None:
-        PromptServer.instance.send_progress_text(text, self._ids["node"], PromptServer.instance.client_id)
+        PromptServer.instance.send_progress_text(text, self._told["node"], PromptServer.instance.client_id)

@@ -38,5 +38,6 @@ export const ERROR_MEANINGS: Record<ErrorCode, string> = {
   CLIENT_TOO_SLOW: 'the client does not read what it is sent',
   SERVER_STOPPING: 'the server is about to end',
   LISTEN_FAILED: 'the port is taken or may not be used',
+  REDIS_UNAVAILABLE: 'the queue of a sweep cannot be reached, or is gone; finished rows are kept',
   INTERNAL: 'a defect of Flowstep; please report it',
 };

@@ -23,14 +23,16 @@ const GROUPS: Readonly<Record<string, string>> = {
   FlowstepOneStepSampler: 'Sample the student',
   FlowstepTeacherSampler: 'Sample the teacher',
   FlowstepLossPlot: 'Plot the loss',
+  FlowstepEvaluate: 'Evaluate the student',
   FlowstepSaveModel: 'Save the model',
 };
 
-/** Pixels that a node needs below its widgets: pictures, the chart of a run. */
+/** Pixels that a node needs below its widgets once it has run: pictures, the chart of a run, the line that it says. */
 const PICTURE_HEIGHTS: Readonly<Record<string, number>> = {
   SaveImage: 280,
-  FlowstepTrainTeacher: 320,
-  FlowstepDistill: 420,
+  FlowstepTrainTeacher: 480,
+  FlowstepDistill: 480,
+  FlowstepSaveModel: 60,
 };
 
 /** Pixels that a node stands lower than its row, so that a link to the node behind it passes above. */

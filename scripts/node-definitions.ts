@@ -5,6 +5,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import type { NodeDefinition } from '../src/bridge/protocol/node-definition.ts';
+import { objectInfo } from '../src/host/object-info.ts';
 import { allNodes } from '../src/nodes/all-nodes.ts';
 import { atomicWrite } from '../src/trainer/files/atomic-write.ts';
 
@@ -17,8 +18,26 @@ export const NODES_FILE = fileURLToPath(new URL('../comfyui/nodes.json', import.
 export function nodesJson(): string {
   const ours = allNodes()
     .list()
-    .filter((node: NodeDefinition) => node.id.startsWith(OUR_PREFIX));
-  return `${JSON.stringify(ours, null, 2)}\n`;
+    .filter((node) => node.id.startsWith(OUR_PREFIX));
+  const classes = Object.fromEntries(ours.map((node) => [node.id, classOf(node)]));
+  return `${JSON.stringify(classes, null, 2)}\n`;
+}
+
+/** What ComfyUI looks for on a class of its node API (V1). */
+function classOf(node: NodeDefinition) {
+  const info = objectInfo(node);
+  return {
+    displayName: info.display_name,
+    inputs: info.input,
+    attributes: {
+      RETURN_TYPES: info.output,
+      RETURN_NAMES: info.output_name,
+      OUTPUT_TOOLTIPS: info.output_tooltips,
+      OUTPUT_NODE: info.output_node,
+      CATEGORY: info.category,
+      DESCRIPTION: info.description,
+    },
+  };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

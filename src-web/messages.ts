@@ -30,13 +30,13 @@ export function readMetricsEvent(detail: unknown): RunUpdate | undefined {
   return point && readUpdate(String(detail['node']), [point], detail);
 }
 
-/** The answer of /flowstep/history: the last event and the points by node; entries that are none are left out. */
+/** The answer of /flowstep/history: the events of the last run by node; entries that are none are left out. */
 export function readHistory(answer: unknown): RunUpdate[] {
   if (!isRecord(answer)) return [];
   return Object.entries(answer).flatMap(([node, entry]) => {
-    if (!isRecord(entry) || !Array.isArray(entry['points']) || !isRecord(entry['last'])) return [];
-    const points = entry['points'].flatMap((point) => readPoint(point) ?? []);
-    return readUpdate(node, points, entry['last']) ?? [];
+    const events = Array.isArray(entry) ? entry.filter(isRecord) : [];
+    const points = events.flatMap((event) => readPoint(event) ?? []);
+    return readUpdate(node, points, events.at(-1) ?? {}) ?? [];
   });
 }
 

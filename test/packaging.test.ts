@@ -1,5 +1,5 @@
 /** @file What ComfyUI and its registry read about the pack agrees with the package. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { NODES_FILE, nodesJson } from '../scripts/node-definitions.ts';
@@ -26,7 +26,7 @@ test('the oldest Node.js is the same everywhere', () => {
   const { engines } = JSON.parse(read('package.json')) as { engines: { node: string } };
   expect(engines.node).toBe('>=20.19');
   expect(read('requirements.txt')).toContain('>=20.19');
-  expect(read('comfyui/server.py')).toContain('MIN_NODE = [20, 19]');
+  expect(read('install.py')).toContain('MIN_NODE = [20, 19]');
 });
 
 test('the archive of the registry has what was built', () => {
@@ -35,14 +35,18 @@ test('the archive of the registry has what was built', () => {
 });
 
 test('the shim stays small', () => {
-  const files = [
-    '__init__.py',
-    ...['client', 'nodes', 'progress', 'server'].map((name) => `comfyui/${name}.py`),
-  ];
-  const lines = files.flatMap((file) =>
-    read(file)
-      .split('\n')
-      .filter((line) => line.trim() !== ''),
-  );
+  const folder = fileURLToPath(new URL('../comfyui', import.meta.url));
+  const modules = readdirSync(folder).filter((name) => name.endsWith('.py'));
+  expect(modules.length).toBeGreaterThan(3);
+  const files = ['__init__.py', ...modules.map((name) => `comfyui/${name}`)];
+  const lines = files.flatMap((file) => read(file).trimEnd().split('\n'));
   expect(lines.length).toBeLessThan(400);
+});
+
+test('every workflow that ComfyUI lists as a template has a picture there', () => {
+  const names = readdirSync(fileURLToPath(new URL('../workflows', import.meta.url)));
+  const workflows = names.filter((name) => name.endsWith('.json'));
+  expect(workflows.length).toBeGreaterThan(5);
+  const pictures = workflows.map((name) => name.replace('.json', '.jpg'));
+  expect(pictures.filter((name) => !names.includes(name))).toEqual([]);
 });

@@ -25,7 +25,11 @@ const header: fc.Arbitrary<FrameHeader> = fc.oneof(
         .string({ minLength: 1, maxLength: 64, unit: 'grapheme' })
         .filter((s) => s.length <= 128),
       offset: count,
-      file: fc.string({ minLength: 1, maxLength: 100 }),
+      shared: fc.record({
+        file: fc.string({ minLength: 1, maxLength: 100 }),
+        at: fc.nat(1000),
+        length: fc.integer({ min: 1, max: 1000 }),
+      }),
     },
     { requiredKeys: ['kind', 'key', 'name', 'offset'] },
   ),

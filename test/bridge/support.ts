@@ -72,6 +72,8 @@ export interface ClientOptions {
   readonly token?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly protocol?: string;
+  /** Certificate that is trusted in place of those of the system. */
+  readonly ca?: string;
   /** False for a client that answers no pings, as one whose cable was pulled. */
   readonly autoPong?: boolean;
 }
@@ -83,11 +85,12 @@ export class Client {
 
   constructor(
     address: string,
-    { token = TOKEN, headers, protocol, autoPong = true }: ClientOptions = {},
+    { token = TOKEN, headers, protocol, ca, autoPong = true }: ClientOptions = {},
   ) {
     this.socket = new WebSocket(address, protocol ?? SUBPROTOCOL, {
       headers: { Authorization: `Bearer ${token}`, ...headers },
       autoPong,
+      ...(ca !== undefined && { ca }),
     });
     this.socket.on('message', (data, isBinary) => {
       this.received.push(readMessage(data as Buffer, isBinary));

@@ -1,18 +1,6 @@
-/** Tensors inside values, in frames and in files. */
-import {
-  chmod,
-  link,
-  mkdir,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
-import { join } from 'node:path';
+/** Tensors inside values, and in frames over the socket. */
 import { describe, expect, test } from 'vitest';
-import { MAX_TENSOR_BYTES, SHARED_FILE_BYTES } from '../../src/bridge/protocol/limits.ts';
+import { MAX_TENSOR_BYTES } from '../../src/bridge/protocol/limits.ts';
 import {
   fillTensors,
   isTensor,
@@ -20,8 +8,7 @@ import {
   WIRE_DTYPES,
   type WireTensor,
 } from '../../src/bridge/protocol/tensors.ts';
-import { tempFolder } from '../support/temp-folder.ts';
-import { Client, echo, gated, serverOf } from './support.ts';
+import { Client, echo, serverOf } from './support.ts';
 
 const float = (...values: number[]): WireTensor => ({
   dtype: 'float32',
@@ -200,155 +187,5 @@ describe('tensors over the socket', () => {
     client.send({ type: 'execute', key: 'k', node: 'echo', inputs: {}, tensors });
     client.send({ type: 'cancel', key: 'k' });
     expect(await client.end('k')).toMatchObject({ code: 'INTERRUPTED', seq: 0 });
-  });
-});
-
-/** A server, a client and a tensor that is large enough for a file. */
-async function withFolder() {
-  const elements = SHARED_FILE_BYTES / 4 + 1;
-  const data = Float32Array.from({ length: elements }, (_, i) => i);
-  const server = await serverOf({
-    echo,
-    make: async () => ({ outputs: { a: { dtype: 'float32', shape: [elements], data } } }),
-  });
-  const client = await Client.connect(server);
-  const hello = client.received[0]!;
-  const folder = 'sharedFolder' in hello && hello.sharedFolder ? hello.sharedFolder : '';
-  const upload = (file: string) => {
-    const tensors = [{ name: 'x', dtype: 'float32', shape: [elements] }];
-    client.send({
-      type: 'execute',
-      key: 'k',
-      node: 'echo',
-      inputs: { a: { $tensor: 'x' } },
-      tensors,
-    });
-    client.sendFrame({ kind: 'tensor', key: 'k', name: 'x', offset: 0, file });
-  };
-  return { server, client, folder, data, bytes: new Uint8Array(data.buffer), upload };
-}
-
-describe('tensors in files', () => {
-  test('go there and back, only the user can read them, and none is left', async () => {
-    const { server, client, folder, bytes } = await withFolder();
-    expect((await stat(folder)).mode & 0o777).toBe(0o700);
-    const file = join(folder, 'mine');
-    await writeFile(file, bytes, { mode: 0o600 });
-    const tensors = [{ name: 'x', dtype: 'uint8', shape: [bytes.length] }];
-    client.send({
-      type: 'execute',
-      key: 'k',
-      node: 'echo',
-      inputs: { a: { $tensor: 'x' } },
-      tensors,
-      sharedFiles: true,
-    });
-    client.sendFrame({ kind: 'tensor', key: 'k', name: 'x', offset: 0, file });
-    await client.end('k');
-    const frame = client.received.at(-2)!;
-    const answer = 'file' in frame && frame.file ? frame.file : '';
-    expect((await stat(answer)).mode & 0o777).toBe(0o600);
-    expect(Buffer.compare(await readFile(answer), bytes)).toBe(0);
-    expect(await readdir(folder)).toEqual([answer.slice(folder.length + 1)]);
-    // The client forgets to unlink it.
-    client.send({ type: 'done', key: 'k' });
-    await server.stop();
-    await expect(stat(folder)).rejects.toMatchObject({ code: 'ENOENT' });
-  });
-
-  test('are not used for a client that did not ask, nor for small ones', async () => {
-    const { client, bytes } = await withFolder();
-    client.execute('k', 'make');
-    await client.end('k');
-    const frame = client.received.at(-2)!;
-    expect('payload' in frame && Buffer.compare(frame.payload, bytes)).toBe(0);
-    client.send({ type: 'attach', key: 'k', after: 2, sharedFiles: true });
-    const again = await client.until((m) => 'kind' in m && m.kind === 'tensor' && 'file' in m);
-    expect(again).toMatchObject({ name: 't0', offset: 0 });
-  });
-
-  test.each([
-    ['outside of the folder', async (file: string) => file],
-    [
-      'reached through a link',
-      async (file: string, folder: string) => {
-        await symlink(file, join(folder, 'link'));
-        return join(folder, 'link');
-      },
-    ],
-    [
-      'with a second name',
-      async (file: string, folder: string) => {
-        await link(file, join(folder, 'hard'));
-        return join(folder, 'hard');
-      },
-    ],
-    [
-      'below a folder in it',
-      async (file: string, folder: string) => {
-        await mkdir(join(folder, 'below'));
-        await writeFile(join(folder, 'below', 'x'), await readFile(file), { mode: 0o600 });
-        return join(folder, 'below', 'x');
-      },
-    ],
-    [
-      'that others can read',
-      async (file: string, folder: string) => {
-        await writeFile(join(folder, 'open'), await readFile(file));
-        await chmod(join(folder, 'open'), 0o644);
-        return join(folder, 'open');
-      },
-    ],
-    ['that is not there', async (_: string, folder: string) => join(folder, 'none')],
-    [
-      'that is a folder',
-      async (_: string, folder: string) => {
-        await mkdir(join(folder, 'dir'));
-        return join(folder, 'dir');
-      },
-    ],
-    ['with NUL in its name', async (_: string, folder: string) => join(folder, 'a\0b')],
-    ['with .. in its name', async (file: string, folder: string) => `${folder}/../${file}`],
-    [
-      'of another size',
-      async (_: string, folder: string) => {
-        await writeFile(join(folder, 'short'), 'abc', { mode: 0o600 });
-        return join(folder, 'short');
-      },
-    ],
-  ])('%s are refused', async (_, make) => {
-    const { client, folder, bytes, upload } = await withFolder();
-    const secret = join(await tempFolder(), 'secret');
-    await writeFile(secret, bytes, { mode: 0o600 });
-    upload(await make(secret, folder));
-    expect(await client.end('k')).toMatchObject({ code: 'MESSAGE_INVALID', seq: 0 });
-    expect(Buffer.compare(await readFile(secret), bytes)).toBe(0);
-  });
-
-  test('come over the socket when they cannot be written', async () => {
-    const slow = gated(async () => ({
-      outputs: { a: { dtype: 'uint8', shape: [300_000], data: new Uint8Array(300_000) } },
-    }));
-    const defects: unknown[] = [];
-    const server = await serverOf({ slow: slow.node }, { onDefect: (e) => defects.push(e) });
-    const client = await Client.connect(server);
-    const hello = client.received[0]!;
-    client.send({
-      type: 'execute',
-      key: 'k',
-      node: 'slow',
-      inputs: {},
-      tensors: [],
-      sharedFiles: true,
-    });
-    await slow.started;
-    await rm('sharedFolder' in hello ? hello.sharedFolder! : '', { recursive: true });
-    slow.open();
-    await client.end('k');
-    expect(client.received.at(-2)).toMatchObject({
-      kind: 'tensor',
-      payload: Buffer.alloc(300_000),
-    });
-    expect(defects).toHaveLength(1);
   });
 });

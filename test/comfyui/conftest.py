@@ -63,10 +63,15 @@ def page() -> StubPromptServer:
 def comfy_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """ComfyUI's folders models, input and output below a new folder."""
     import folder_paths
+    from pack.comfyui.server import KINDS
 
     for name in ("models", "input", "output"):
         (tmp_path / name).mkdir()
-    monkeypatch.setitem(folder_paths.folder_names_and_paths, "flowstep", ([str(tmp_path / "models")], set()))
+    for kind in KINDS:
+        own = [str(PACK / "models")] if kind == "flowstep" else []
+        paths = [str(tmp_path / "models" / kind), *own]
+        monkeypatch.setitem(folder_paths.folder_names_and_paths, kind, (paths, {".safetensors"}))
+        monkeypatch.delitem(folder_paths.filename_list_cache, kind, raising=False)
     monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path / "output"))
     monkeypatch.setattr(folder_paths, "input_directory", str(tmp_path / "input"))
     monkeypatch.delenv("FLOWSTEP_DATA", raising=False)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import struct
 import threading
 from pathlib import Path
@@ -15,10 +16,11 @@ TOKEN = "the-token"
 
 
 class Peer:
-    """The server's end of one connection, after the hello."""
+    """The server's end of one connection, after the client's `hello`."""
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
+        self.hello: dict[str, Any] = {}
 
     async def read(self) -> dict[str, Any]:
         """The next message; of a frame the header, with the payload as `data`."""
@@ -49,16 +51,17 @@ class Peer:
 class FakeServer:
     """Stands for `Server` of the shim as well: `address` is where it listens. A script that fails fails the test."""
 
-    def __init__(self, *scripts: Script, is_remote: bool = False, shared: Path | None = None, chunk: int = 64) -> None:
+    def __init__(self, *scripts: Script, is_remote: bool = False, shared: Path | None = None, chunk: int = 64, ssl_context: ssl.SSLContext | None = None) -> None:
         self.is_remote, self._token = is_remote, TOKEN
         self._scripts = list(scripts)
         self._hello = {
             "type": "hello",
             "protocol": 1,
             "limits": {"chunkBytes": chunk, "sharedFileBytes": 1024},
-            **({"sharedFolder": str(shared)} if shared else {}),
+            **({"sharedFile": str(shared)} if shared else {}),
         }
         self.failure: BaseException | None = None
+        self._ssl_context = ssl_context
         self._url = ""
         self._loop = asyncio.new_event_loop()
         started = threading.Event()
@@ -81,9 +84,9 @@ class FakeServer:
         app.router.add_get("/ws", self._connect)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         self._loop.run_until_complete(self._runner.setup())
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._ssl_context)
         self._loop.run_until_complete(site.start())
-        self._url = f"ws://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/ws"  # type: ignore[union-attr]
+        self._url = f"{'wss' if self._ssl_context else 'ws'}://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/ws"  # type: ignore[union-attr]
         started.set()
         self._loop.run_forever()
 
@@ -94,8 +97,8 @@ class FakeServer:
         await socket.prepare(request)
         peer = Peer(socket)
         try:
-            hello = await peer.read()
-            assert (hello["type"], hello["protocol"]) == ("hello", 1)
+            peer.hello = await peer.read()
+            assert (peer.hello["type"], peer.hello["protocol"]) == ("hello", 1)
             await socket.send_json(self._hello)
             await self._scripts.pop(0)(peer)
         except Exception as error:

@@ -9,7 +9,7 @@ import { allNodes } from '../../src/nodes/all-nodes.ts';
 import type { Latent } from '../../src/nodes/handles.ts';
 import { readSafetensors } from '../../src/trainer/files/safetensors.ts';
 import { tempFolder } from '../support/temp-folder.ts';
-import { type HistoryEntry, type Prompt, progressText } from './comfy-client.ts';
+import { type Frame, type HistoryEntry, type Prompt, progressText } from './comfy-client.ts';
 import { ComfyUi, NO_COMFYUI, PACK } from './comfyui.ts';
 import { idOf, promptOf, SMALL_2D, workflowFile } from './prompts.ts';
 
@@ -19,7 +19,7 @@ describe.skipIf(NO_COMFYUI)('the real ComfyUI', () => {
   let comfy: ComfyUi;
 
   beforeAll(async () => {
-    comfy = await ComfyUi.start();
+    comfy = await ComfyUi.start({ packs: [join(PACK, 'test/comfyui/conditioning-pack')] });
   });
 
   afterAll(async () => {
@@ -93,11 +93,8 @@ describe.skipIf(NO_COMFYUI)('the real ComfyUI', () => {
     expect(texts).toContainEqual({ node: distill, text: expect.stringMatching(/^Wrote runs\//) });
     expect(entry.outputs[distill]?.text).toHaveLength(2);
 
-    const history = (await client.get('/flowstep/history')) as Record<string, KeptRun>;
-    expect(history[distill]?.last).toEqual(metrics.at(-1));
-    expect(history[distill]?.points.map(({ step }) => step)).toEqual(
-      metrics.map(({ step }) => step),
-    );
+    const history = (await client.get('/flowstep/history')) as Record<string, unknown>;
+    expect(history[distill]).toEqual(metrics);
   });
 
   test('a queued workflow that has not changed runs nothing again', async () => {
@@ -105,22 +102,27 @@ describe.skipIf(NO_COMFYUI)('the real ComfyUI', () => {
     const prompt = await promptOf('fashion-one-step.json', ['One-Step Sampler.count=3']);
     await client.run(prompt);
     const { frames } = await client.run(prompt);
-    const cached = frames.find(({ type }) => type === 'execution_cached')?.data['nodes'];
-    expect(new Set(cached as string[])).toEqual(new Set(Object.keys(prompt)));
+    expect(cachedNodes(frames)?.sort()).toEqual(Object.keys(prompt).sort());
   });
 
-  test('a model file that changes runs the nodes after it again', async () => {
+  test('a model file that changes runs the nodes after it again, and the same one does not', async () => {
     using client = await comfy.connect();
     const folder = join(comfy.folder, 'models/flowstep');
     await mkdir(folder, { recursive: true });
-    await cp(join(PACK, 'models/fashion/student.safetensors'), join(folder, 'mine.safetensors'));
+    const put = (name: string) =>
+      cp(join(PACK, 'models/fashion', name), join(folder, 'mine.safetensors'));
     const overrides = ['file=mine.safetensors', 'sha256='].map((set) => `Load Flow Model.${set}`);
     const prompt = await promptOf('fashion-one-step.json', overrides);
-    await client.run(prompt);
-    await cp(join(PACK, 'models/fashion/student.safetensors'), join(folder, 'mine.safetensors'));
-    const { frames, entry } = await client.run(prompt);
-    expect(entry.status.status_str).toBe('success');
-    expect(frames.find(({ type }) => type === 'execution_cached')?.data['nodes']).toEqual([]);
+    // A teacher does not sample in one step.
+    await put('teacher.safetensors');
+    expect((await client.run(prompt)).entry.status.status_str).toBe('error');
+    await put('student.safetensors');
+    const changed = await client.run(prompt);
+    expect(changed.entry.status.status_str).toBe('success');
+    expect(cachedNodes(changed.frames)).toEqual([]);
+    await put('student.safetensors');
+    const same = await client.run(prompt);
+    expect(cachedNodes(same.frames)?.sort()).toEqual(Object.keys(prompt).sort());
   });
 
   test('an error shows its hint at the node', async () => {
@@ -134,6 +136,39 @@ describe.skipIf(NO_COMFYUI)('the real ComfyUI', () => {
     expect(message).toContain('there is no model file no.safetensors');
     expect(message).toContain('Run `flowstep run workflows/fashion-distill.json` to make it.');
     expect(message).toContain(join(comfy.folder, 'models/flowstep'));
+  });
+
+  test('conditionings come as ComfyUI has them, joined and zeroed by its own nodes', async () => {
+    using client = await comfy.connect();
+    const text = (start: number) => ({ class_type: 'TestConditioning', inputs: { start } });
+    const { entry } = await client.run({
+      1: text(5),
+      2: text(700),
+      3: {
+        class_type: 'ConditioningCombine',
+        inputs: { conditioning_1: ['1', 0], conditioning_2: ['2', 0] },
+      },
+      4: { class_type: 'ConditioningZeroOut', inputs: { conditioning: ['1', 0] } },
+      5: {
+        class_type: 'FlowstepPromptSet',
+        inputs: { conditioning: ['3', 0], negative: ['4', 0] },
+      },
+      6: { class_type: 'TestEnd', inputs: { prompts: ['5', 0] } },
+    });
+    expect(entry.status.status_str).toBe('success');
+    const path = entry.outputs['6']?.text?.[0] ?? '';
+    const { tensors } = await readSafetensors(join(comfy.folder, 'output', path));
+    const expected = (count: number, starts: readonly number[]) =>
+      starts.flatMap((start) =>
+        Array.from({ length: count }, (_, i) => Math.fround(((i + start) % 977) / 977)),
+      );
+    const context = tensors.get('context')!;
+    expect(context.shape).toEqual([2, 154, 4096]);
+    const sent = Float32Array.from(expected(154 * 4096, [5, 700]));
+    expect(Buffer.compare(bytesOf(context), bytesOf({ data: sent }))).toBe(0);
+    const pooled = tensors.get('pooled')!;
+    expect(pooled.shape).toEqual([2, 2048]);
+    expect([...(pooled.data as Float32Array)]).toEqual(expected(2048, [5, 700]));
   });
 
   test('the token is in no argument and no log', async () => {
@@ -154,9 +189,10 @@ interface ObjectInfo {
   readonly input: { readonly required: Readonly<Record<string, readonly unknown[]>> };
 }
 
-interface KeptRun {
-  readonly points: readonly { readonly step: number }[];
-  readonly last: object;
+/** Nodes that were not run, as what they gave is still there. */
+function cachedNodes(frames: readonly Frame[]): string[] | undefined {
+  const cached = frames.find(({ type }) => type === 'execution_cached')?.data['nodes'];
+  return cached as string[] | undefined;
 }
 
 /** With ComfyUI's own node that writes the samples of One-Step Sampler as they are. */
@@ -174,6 +210,10 @@ async function savedLatent(comfy: ComfyUi): Promise<{ shape: number[]; data: Flo
   const tensor = tensors.get('latent_tensor');
   if (!(tensor?.data instanceof Float32Array)) throw new Error(`${name} holds no floats`);
   return { shape: [...tensor.shape], data: tensor.data };
+}
+
+function bytesOf({ data }: { readonly data: ArrayBufferView }): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
 function picturesOf(entry: HistoryEntry, node: string): string[] {

