@@ -61,6 +61,18 @@ const SMALL_RUNS: Readonly<Record<string, readonly string[]>> = {
     'Flow Sampler.count=2',
     'Flow Sampler.steps=2',
   ],
+  'evaluate-2d.json': [
+    'Train Flow Teacher.steps=3',
+    'Train Flow Teacher.batch=8',
+    'Train Flow Teacher.warmup=0',
+    'FGM Distill.steps=4',
+    'FGM Distill.batch=8',
+    'FGM Distill.evaluate_every=2',
+    'FGM Distill.evaluate_count=20',
+    'Evaluate Flow.count=20',
+    'Evaluate Flow.draws=1',
+    'Evaluate Flow.steps=1,2',
+  ],
   'few-steps-2d.json': [
     'Train Flow Teacher.steps=3',
     'Train Flow Teacher.batch=8',

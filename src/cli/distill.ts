@@ -17,6 +17,7 @@ import {
   addTrainingOptions,
   type PlannedNode,
   planDataset,
+  planFeatures,
   rootsOf,
   runPlan,
   type TrainingChoice,
@@ -53,6 +54,7 @@ export function addDistillCommand(program: Command, io: Io): void {
     const before = rootsOf(given, io);
     const { teacher, roots } = planTeacher(given.teacher, before, io);
     const real = planRealData(data, given, roots, io);
+    const trained = planFeatures(distilling.values(given), before, real?.roots ?? roots, io);
     const nodes: PlannedNode[] = [
       teacher,
       { node: onlineFlowNode, values: { teacher: ['1', 0], ...online.values(given) } },
@@ -61,13 +63,13 @@ export function addDistillCommand(program: Command, io: Io): void {
         values: {
           teacher: ['1', 0],
           online: ['2', 0],
-          ...distilling.values(given),
+          ...trained.values,
           ...(real && { dataset: ['4', 0] }),
         },
       },
       ...(real ? [real.node] : []),
     ];
-    await runPlan(nodes, real?.roots ?? roots, given, io);
+    await runPlan(nodes, trained.roots, given, io);
   });
 }
 
@@ -84,7 +86,7 @@ function planTeacher(file: string, before: Roots, io: Io): { teacher: PlannedNod
   return { teacher: { node: loadModelNode, values: { ...paths } }, roots };
 }
 
-/** Distilling needs no data; it is for --real-alpha alone. */
+/** Distilling needs no data; it is for --real-alpha, --gan-weight and --evaluate-every. */
 function planRealData(
   data: NodeOptions,
   given: DistillChoice & Record<string, unknown>,

@@ -8,6 +8,7 @@ import {
   addDatasetOptions,
   addTrainingOptions,
   planDataset,
+  planFeatures,
   rootsOf,
   runPlan,
   type TrainingChoice,
@@ -28,8 +29,10 @@ export function addTrainCommand(program: Command, io: Io): void {
   const data = addDatasetOptions(command);
   const training = addNodeOptions(command, { node: trainTeacherNode, heading: 'Training' });
   command.action(async (given: TrainingChoice & Record<string, unknown>) => {
-    const { node: dataset, roots } = planDataset(data, given, rootsOf(given, io), io);
-    const values = { dataset: ['1', 0], ...training.values(given) };
-    await runPlan([dataset, { node: trainTeacherNode, values }], roots, given, io);
+    const before = rootsOf(given, io);
+    const { node: dataset, roots } = planDataset(data, given, before, io);
+    const trained = planFeatures(training.values(given), before, roots, io);
+    const values = { dataset: ['1', 0], ...trained.values };
+    await runPlan([dataset, { node: trainTeacherNode, values }], trained.roots, given, io);
   });
 }

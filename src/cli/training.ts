@@ -1,5 +1,6 @@
 /** @file What `flowstep train` and `flowstep distill` share: they build a workflow and run it. */
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, dirname, relative, resolve, sep } from 'node:path';
 import type { Command } from 'commander';
 import { readRoots } from '../config.ts';
 import { executeWorkflow } from '../host/executor.ts';
@@ -9,6 +10,7 @@ import { allNodes } from '../nodes/all-nodes.ts';
 import { datasetNode } from '../nodes/dataset.ts';
 import type { FlowNode } from '../nodes/define-node.ts';
 import type { Roots } from '../nodes/node-context.ts';
+import { isInside } from '../nodes/root-files.ts';
 import { atomicWrite } from '../trainer/files/atomic-write.ts';
 import { adoptPaths } from './adopt-paths.ts';
 import { JSON_HELP } from './answer.ts';
@@ -67,6 +69,31 @@ export function planDataset(
   const { roots, paths } = adoptPaths(before, 'data', typed);
   tellRoot(io, before, roots, 'data', 'FLOWSTEP_DATA');
   return { node: { node: options.node, values: { ...values, ...paths } }, roots };
+}
+
+/**
+ * Values of a training node whose extractor may be typed as a path: the folder that holds it becomes one more folder of
+ * models for this command. `before` are the folders before others took their place.
+ */
+export function planFeatures(
+  values: Readonly<Record<string, unknown>>,
+  before: Roots,
+  roots: Roots,
+  io: Io,
+): { values: Readonly<Record<string, unknown>>; roots: Roots } {
+  const features = String(values['features'] ?? '');
+  if (features === '') return { values, roots };
+  const path = resolve(features);
+  const isPath = existsSync(path) && !isInside(before.models, path);
+  const folder = isPath ? dirname(path) : before.models;
+  const name = isPath ? basename(path) : existsSync(path) ? relative(folder, path) : features;
+  const named = { ...values, features: name.split(sep).join('/') };
+  if (folder === roots.models) return { values: named, roots };
+  if (isPath) io.log.line(`extractor: ${path} (FLOWSTEP_MODELS must name its folder to resume)`);
+  return {
+    values: named,
+    roots: { ...roots, moreModels: [folder, ...(roots.moreModels ?? [])] },
+  };
 }
 
 /** A folder that only this command uses must be told: resuming needs it again. */

@@ -1,6 +1,7 @@
 /** @file Every node of the product, in the order in which hosts list them. */
 import { datasetNode } from './dataset.ts';
 import { distillNode } from './distill.ts';
+import { evaluateNode } from './evaluate.ts';
 import { loadModelNode } from './load-model.ts';
 import { lossPlotNode } from './loss-plot.ts';
 import { oneStepSamplerNode } from './one-step-sampler.ts';
@@ -25,6 +26,7 @@ export function allNodes(): NodeRegistry {
     onlineFlowNode,
     distillNode,
     lossPlotNode,
+    evaluateNode,
     pictureGridNode,
     saveModelNode,
     saveImageNode,

@@ -11,8 +11,13 @@ import { RESUME_POLICIES } from '../trainer/run/run-folder.ts';
 const MAX_SEED = Number.MAX_SAFE_INTEGER;
 
 /** `control`: what becomes of the seed after a run; another seed is another training run, which starts from nothing. */
-export function seedInput(tooltip: string, control: (typeof SEED_CONTROLS)[number]) {
-  return z.int().min(0).max(MAX_SEED).default(0).meta({ tooltip, controlAfterGenerate: control });
+export function seedInput(tooltip: string, control: (typeof SEED_CONTROLS)[number], seed = 0) {
+  return z
+    .int()
+    .min(0)
+    .max(MAX_SEED)
+    .default(seed)
+    .meta({ tooltip, controlAfterGenerate: control });
 }
 
 export function learningRateInput(value: number, tooltip: string) {
@@ -111,8 +116,9 @@ export const recomputeInput = {
 
 /** Inputs that say at which times t (0 = data, 1 = noise) a velocity is learned. */
 export const densityInputs = {
-  density: z.enum(['uniform', 'logit-normal']).default('uniform').meta({
-    tooltip: 'How training times are drawn: evenly, or mostly in the middle as SD3 does.',
+  density: z.enum(['uniform', 'logit-normal', 'edm-schedule']).default('uniform').meta({
+    tooltip:
+      "How training times are drawn: evenly; mostly in the middle as SD3 does, which is also EDM's log-normal density of noise; or evenly over EDM's sampling schedule.",
   }),
   t_min: z.number().min(0).max(1).default(0.02).meta({
     tooltip: 'Least training time; 0 is data.',
@@ -185,7 +191,7 @@ export function loopOptions(inputs: LoopValues): LoopOptions {
 }
 
 interface DensityValues {
-  density: 'uniform' | 'logit-normal';
+  density: TimeDensity['kind'];
   t_min: number;
   t_max: number;
   logit_mean: number;
@@ -196,13 +202,13 @@ interface DensityValues {
 export function readDensity(inputs: DensityValues): TimeDensity {
   const range = { min: inputs.t_min, max: inputs.t_max };
   const density: TimeDensity =
-    inputs.density === 'uniform'
-      ? { kind: 'uniform', ...range }
-      : { kind: 'logit-normal', mean: inputs.logit_mean, std: inputs.logit_std, ...range };
+    inputs.density === 'logit-normal'
+      ? { kind: 'logit-normal', mean: inputs.logit_mean, std: inputs.logit_std, ...range }
+      : { kind: inputs.density, ...range };
   if (TimeDensitySchema.safeParse(density).success) return density;
   throw new FlowstepError(
     'VALUE_OUT_OF_RANGE',
     `training times cannot go from ${range.min} to ${range.max}`,
-    { field: 't_min', hint: 't_min must be below t_max.' },
+    { field: 't_min', hint: 't_min must be below t_max, and t_max below 1 for edm-schedule.' },
   );
 }

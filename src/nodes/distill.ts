@@ -42,6 +42,7 @@ import {
 import { fittedToPixels } from './model-size.ts';
 import type { NodeContext } from './node-context.ts';
 import { type FileRef, openFile } from './root-files.ts';
+import { evaluationInputs, openEvaluation } from './training-evaluation.ts';
 import { reportOf, requireFinished, runTraining, storeModel } from './training-run.ts';
 
 /** t* as 0 stands for the usual one of the network. */
@@ -109,7 +110,8 @@ export const distillNode = defineNode({
     seed: seedInput('Decides every random draw of the training.', 'fixed'),
     ...runInputs,
     dataset: FlowDatasetSchema.optional().meta({
-      tooltip: 'Real data, used when real_alpha is below 1 or gan_weight above 0.',
+      tooltip:
+        'Real data, used when real_alpha is below 1 or gan_weight above 0, and for evaluations.',
     }),
     prompts: FlowPromptsSchema.optional().meta({
       tooltip: 'For models that take text: what the student learns to make.',
@@ -133,6 +135,7 @@ export const distillNode = defineNode({
       tooltip:
         "First weights of the student: the teacher's (usual), or random ones, which need far more steps. A LoRA is fresh either way.",
     }),
+    ...evaluationInputs,
   }),
   outputs: {
     student: FlowModelSchema.meta({ tooltip: 'The one-step student, for One-Step Sampler.' }),
@@ -148,6 +151,16 @@ export const distillNode = defineNode({
     const gan = await readGanInputs(inputs, context);
     const prompts = await openPromptSet(inputs.prompts, context);
     const lora = readLoraInputs(inputs);
+    using evaluation = await openEvaluation(
+      inputs,
+      {
+        network: teacher.info.network,
+        dataset: await realSetOf(inputs, context),
+        prompts,
+        named: (student) => baseNamed(student, inputs.teacher.path),
+      },
+      context,
+    );
     const tStar = inputs.t_star === T_STAR_AUTO ? usualTStar(teacher, lora) : inputs.t_star;
     const { cfg, online_cfg } = inputs;
     const distiller = new Distiller({
@@ -171,7 +184,14 @@ export const distillNode = defineNode({
       ...(realData && { realData }),
       ...(gan && { gan }),
     });
-    const { models, outcome, run } = await runTraining('student', distiller, inputs, ID, context);
+    const { models, outcome, run } = await runTraining(
+      'student',
+      distiller,
+      inputs,
+      ID,
+      context,
+      evaluation,
+    );
     const named = baseNamed(models.student, inputs.teacher.path);
     const file = await storeModel(run, 'student', named, context);
     const student = lora
@@ -230,19 +250,28 @@ function withLastLora({ loras = [], ...base }: FlowModelHandle, file: FileRef): 
   return { ...base, loras: [...loras, { file, strength: 1 }] };
 }
 
+/** What evaluations compare with where no other data is connected. */
+async function realSetOf(
+  { dataset, evaluate_every }: { dataset?: FlowDatasetHandle | undefined; evaluate_every: number },
+  context: NodeContext,
+) {
+  return dataset && evaluate_every > 0 ? openDataset(dataset, context) : undefined;
+}
+
 async function realDataOf(
   inputs: {
     real_alpha: number;
     real_beta: number;
     lambda1: number;
     gan_weight: number;
+    evaluate_every: number;
     dataset?: FlowDatasetHandle | undefined;
   },
   context: NodeContext,
 ): Promise<RealData | undefined> {
   const weights = { realAlpha: inputs.real_alpha, realBeta: inputs.real_beta };
   if (!usesRealData(weights)) {
-    if (inputs.dataset && inputs.gan_weight === 0) {
+    if (inputs.dataset && inputs.gan_weight === 0 && inputs.evaluate_every === 0) {
       context.onNotice?.('the data set is not used, as real_alpha is 1 and gan_weight 0');
     }
     return undefined;

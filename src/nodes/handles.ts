@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { POINT_SET_NAMES } from '../trainer/data/points.ts';
 import { TimeDensitySchema } from '../trainer/flow/density.ts';
+import { FLOW_WEIGHTS } from '../trainer/methods/flow-matching.ts';
 import { LoraConfigSchema } from '../trainer/nn/lora.ts';
 import { sizeOf, type Tensor } from '../trainer/tensor.ts';
 import { FileRefSchema } from './root-files.ts';
@@ -94,6 +95,9 @@ export const OnlineFlowSchema = linked(
       learningRate: z.number().positive(),
       density: TimeDensitySchema,
       lora: LoraConfigSchema.optional(),
+      flowWeight: z.enum(FLOW_WEIGHTS).optional(),
+      dropout: z.number().gt(0).lt(1).optional(),
+      augment: z.number().gt(0).max(1).optional(),
     }),
     weights: FileRefSchema.optional(),
   }),

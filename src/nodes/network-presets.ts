@@ -9,6 +9,7 @@ import {
   MmditConfigSchema,
   type NetworkConfig,
   NetworkConfigSchema,
+  type SongUNetConfig,
   SongUNetConfigSchema,
   sampleShape,
 } from '../trainer/nn/config.ts';
@@ -64,6 +65,31 @@ const NETWORK_PRESETS = {
   'dit-s': dit({ width: 256, depth: 6, heads: 4 }),
   /** The same for more data and patience: about 39 million parameters. */
   'dit-b': dit({ width: 512, depth: 8, heads: 8 }),
+  /** EDM's network for CIFAR-10 (DDPM++) as a denoiser of EDM: 56 million parameters; other sizes and classes by the data. */
+  'song-unet': songUNet({
+    width: 128,
+    multipliers: [2, 2, 2],
+    blocks: 4,
+    attention: [16],
+    augment: 9,
+    precondition: 'edm',
+  }),
+  /** A SongUNet that is the velocity itself, with the levels of torchcfm's network for CIFAR-10: 39 million parameters. */
+  'song-unet-flow': songUNet({
+    width: 128,
+    multipliers: [1, 2, 2, 2],
+    blocks: 2,
+    attention: [16],
+    augment: 9,
+  }),
+  /** The same in small, to try things out: about a million parameters. */
+  'song-unet-s': songUNet({
+    width: 32,
+    multipliers: [1, 2, 2],
+    blocks: 1,
+    attention: [8],
+    augment: 9,
+  }),
   /** Square pictures and latents with prompts, as Stable Diffusion 3 in small: about 9 million parameters. */
   'mmdit-s': mmdit(4),
 } as const satisfies Record<string, Preset>;
@@ -133,6 +159,18 @@ function dit(parts: Pick<DitConfig, 'width' | 'depth' | 'heads'>): Preset {
   };
 }
 
+function songUNet(parts: Partial<SongUNetConfig>): Preset {
+  return ({ name, shape, classes }) => {
+    const [channels = 0, size = 0, width = 0] = shape;
+    if (shape.length !== 3 || size !== width) return notSquares(name, shape);
+    const wanted = { kind: 'song-unet', size, channels, classes, ...parts };
+    const { success, data, error } = SongUNetConfigSchema.safeParse(wanted);
+    return success
+      ? data
+      : `cannot be made for data set ${name}: ${error.issues.map(({ message }) => message).join('; ')}`;
+  };
+}
+
 function mmdit(depth: number): Preset {
   return (dataset, prompts) => {
     const squares = squaresOf(dataset);
@@ -151,12 +189,15 @@ function mmdit(depth: number): Preset {
 function squaresOf({ name, shape }: Dataset) {
   const [channels = 0, size = 0, width = 0] = shape;
   if (shape.length !== 3 || size !== width) {
-    return `makes squares of shape [channels, size, size], but samples of data set ${name} have shape [${shape.join(', ')}]`;
+    return notSquares(name, shape);
   }
   const patch = patchFor(size, channels);
   if (patch !== undefined) return { channels, size, patch };
   return `cannot cut the samples of data set ${name} into patches: ${size} has no fitting divisor`;
 }
+
+const notSquares = (name: string, shape: readonly number[]) =>
+  `makes squares of shape [channels, size, size], but samples of data set ${name} have shape [${shape.join(', ')}]`;
 
 function fittingHint(dataset: Dataset, prompts: TextShape | undefined): string {
   const fitting = NETWORK_PRESET_NAMES.filter(

@@ -9,6 +9,7 @@ import {
 } from './common-inputs.ts';
 import { defineNode } from './define-node.ts';
 import { modelKey } from './flow-models.ts';
+import { flowTrainingInputs, readFlowTraining } from './flow-training-inputs.ts';
 import { FlowModelSchema, OnlineFlowSchema } from './handles.ts';
 
 export const onlineFlowNode = defineNode({
@@ -30,6 +31,7 @@ export const onlineFlowNode = defineNode({
     learning_rate: learningRateInput(1e-3, "Adam's learning rate of the online flow."),
     ...densityInputs,
     ...loraInputs,
+    ...flowTrainingInputs,
   }),
   outputs: {
     online: OnlineFlowSchema.meta({ tooltip: 'For the "online" input of FGM Distill.' }),
@@ -45,6 +47,7 @@ export const onlineFlowNode = defineNode({
         learningRate: inputs.learning_rate,
         density: readDensity(inputs),
         ...(lora && { lora }),
+        ...readFlowTraining(inputs),
       },
     };
     return { outputs: { online } };

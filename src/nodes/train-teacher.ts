@@ -11,6 +11,7 @@ import {
 } from './common-inputs.ts';
 import { openDataset, openPromptSet } from './datasets.ts';
 import { defineNode } from './define-node.ts';
+import { flowTrainingInputs, readFlowTraining } from './flow-training-inputs.ts';
 import {
   FlowDatasetSchema,
   FlowModelSchema,
@@ -18,6 +19,7 @@ import {
   FlowReportSchema,
 } from './handles.ts';
 import { NETWORK_PRESET_NAMES, networkFor } from './network-presets.ts';
+import { evaluationInputs, openEvaluation } from './training-evaluation.ts';
 import { reportOf, requireFinished, runTraining, storeModel } from './training-run.ts';
 
 const ID = 'FlowstepTrainTeacher';
@@ -47,6 +49,8 @@ export const trainTeacherNode = defineNode({
       tooltip: 'For networks that take text: one prompt for each class of the data, in order.',
     }),
     ...recomputeInput,
+    ...flowTrainingInputs,
+    ...evaluationInputs,
   }),
   outputs: {
     model: FlowModelSchema.meta({ tooltip: 'The trained teacher.' }),
@@ -57,13 +61,22 @@ export const trainTeacherNode = defineNode({
     const prompts = await openPromptSet(inputs.prompts, context);
     const network = networkFor(inputs.network, dataset, prompts);
     const options = loopOptions(inputs);
+    using evaluation = await openEvaluation(inputs, { network, dataset, prompts }, context);
     const trainer = new TeacherTrainer({
       dataset,
       network,
       ...(prompts && { prompts }),
       ...options,
+      ...readFlowTraining(inputs),
     });
-    const { models, outcome, run } = await runTraining('teacher', trainer, inputs, ID, context);
+    const { models, outcome, run } = await runTraining(
+      'teacher',
+      trainer,
+      inputs,
+      ID,
+      context,
+      evaluation,
+    );
     const file = await storeModel(run, 'teacher', models.teacher, context);
     requireFinished(outcome, run);
     return {

@@ -3,6 +3,7 @@ import { mkdir, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FlowstepError } from '../errors.ts';
 import { atomicWrite } from '../trainer/files/atomic-write.ts';
+import type { BestModel, Evaluation } from '../trainer/run/evaluation.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { saveModel } from '../trainer/run/model-file.ts';
 import type { Outcome } from '../trainer/run/outcome.ts';
@@ -39,6 +40,7 @@ export async function runTraining<Models extends Readonly<Record<string, FlowMod
   inputs: RunInputs & { readonly steps: number },
   nodeId: string,
   context: NodeContext,
+  evaluation?: Evaluation,
 ): Promise<TrainResult<Models> & { readonly run: TrainingRun }> {
   const hash = identityOf(trainer.configuration).slice(0, NAME_HASH);
   const name = inputs.run_name || `${kind}-${hash}`;
@@ -53,14 +55,19 @@ export async function runTraining<Models extends Readonly<Record<string, FlowMod
       checkpointEvery: inputs.checkpoint_every,
       keepCheckpoints: inputs.keep_checkpoints,
       sampleEvery: inputs.sample_every,
+      evaluation,
       // All inputs of training nodes are values or handles, which are JSON.
       request: { node: nodeId, inputs: { ...inputs, run_name: name } as RunRequest['inputs'] },
     },
     context.signal,
   );
+  let best: BestModel | undefined;
   for (;;) {
     const next = await events.next();
-    if (next.done) return { ...next.value, run };
+    if (next.done) {
+      if (best) context.onNotice?.(bestText(best));
+      return { ...next.value, run };
+    }
     const event = next.value;
     switch (event.kind) {
       case 'step':
@@ -68,6 +75,9 @@ export async function runTraining<Models extends Readonly<Record<string, FlowMod
         break;
       case 'samples':
         await writeSamples(run, event.step, event.samples, context);
+        break;
+      case 'best':
+        best = event;
         break;
       case 'resumed':
         context.onNotice?.(`run ${name} goes on after step ${event.step}`);
@@ -79,6 +89,10 @@ export async function runTraining<Models extends Readonly<Record<string, FlowMod
         break;
     }
   }
+}
+
+function bestText({ step, metric, value, file }: BestModel): string {
+  return `best ${metric.replace(/^eval\//, '')} ${Number(value.toPrecision(4))} at step ${step}: ${file}`;
 }
 
 /** A link in the output folder may lead out of it; nothing is written there. */

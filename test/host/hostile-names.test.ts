@@ -18,6 +18,7 @@ import { saveModel } from '../../src/trainer/run/model-file.ts';
 import { float32 } from '../../src/trainer/tensor.ts';
 import { rootsIn } from '../nodes/support.ts';
 import { TINY_MLP, tinyModel } from '../support/tiny-models.ts';
+import { hostileNames } from './hostile-name-list.ts';
 
 const CANARY = 'CANARY-4f1d';
 
@@ -85,7 +86,7 @@ beforeAll(async () => {
   const made = await host.execute({ node: 'FlowstepDataset', inputs: {}, signal }, SILENT);
   const points = made.outputs['dataset'];
   site = { base, outside, output, host, model, points, hashes };
-  names = hostileNames(outside);
+  names = hostileNames(outside, TARGETS);
 });
 
 afterAll(() => rm(site.base, { recursive: true, force: true }));
@@ -94,54 +95,6 @@ async function sha256(file: string): Promise<string> {
   return createHash('sha256')
     .update(await readFile(file))
     .digest('hex');
-}
-
-/** Five hundred names of what lies outside, each once. */
-function hostileNames(outside: string): string[] {
-  const forms: ((target: string) => string)[] = [
-    (t) => join(outside, t),
-    (t) => `link/${t}`,
-    (t) => `link//${t}`,
-    (t) => `./link/${t}`,
-    (t) => `linked-${t}`,
-    (t) => `linked-${t}/../link/${t}`,
-    (t) => `link/../../outside/${t}`,
-    (t) => `file://${outside}/${t}`,
-    (t) => `/proc/self/root${outside}/${t}`,
-    (t) => `/proc/self/cwd/${t}`,
-    (t) => `//${outside}/${t}`,
-    (t) => `~/${t}`,
-    (t) => `$HOME/${t}`,
-    (t) => `C:\\outside\\${t}`,
-    (t) => `C:/outside/${t}`,
-    (t) => `\\\\server\\share\\${t}`,
-    (t) => `\\\\?\\C:\\${t}`,
-    (t) => `${'a/'.repeat(300)}${t}`,
-    (t) => `/${'x'.repeat(5000)}/${t}`,
-    (t) => `/dev/stdin/${t}`,
-    ...['\0', '\n', '\r\n', '\t', '\u202e', '\ufeff'].flatMap((c) => [
-      (t: string) => `../outside/${t}${c}`,
-      (t: string) => `${c}../outside/${t}`,
-      (t: string) => `..${c}/outside/${t}`,
-    ]),
-    ...[1, 2, 3, 5, 8, 13, 40].flatMap((depth) => [
-      (t: string) => `${'../'.repeat(depth)}outside/${t}`,
-      (t: string) => `${'..\\'.repeat(depth)}outside\\${t}`,
-      (t: string) => `${'..//'.repeat(depth)}outside/${t}`,
-      (t: string) => `${'./../'.repeat(depth)}outside/${t}`,
-      (t: string) => `${'a/../../'.repeat(depth)}outside/${t}`,
-      (t: string) => `${'%2e%2e/'.repeat(depth)}outside/${t}`,
-      (t: string) => `${'..%2f'.repeat(depth)}outside/${t}`,
-      (t: string) => `${'．．/'.repeat(depth)}outside/${t}`,
-      (t: string) => `${'....//'.repeat(depth)}outside/${t}`,
-      (t: string) => `${'../'.repeat(depth)}${outside.slice(1)}/${t}`,
-    ]),
-  ];
-  const all = new Set(forms.flatMap((form) => TARGETS.map(form)));
-  for (const name of ['.', '..', '...', './', '../', '/', '//', '\\', '\0', '..\\', 'link']) {
-    all.add(name);
-  }
-  return [...all].slice(0, 500);
 }
 
 interface PathInput {
@@ -177,6 +130,10 @@ const online = (members: object) => ({
   ...members,
 });
 const training = { steps: 1, batch: 2, warmup: 0, sample_every: 0 };
+const evaluate = (members: object) => ({
+  ...{ model: site.model, dataset: site.points, count: 2, draws: 1, steps: '1', ...members },
+});
+const latents = (path: string) => dataset({ kind: 'latents', file: ref(LATENTS, path) });
 
 const reader = (
   node: string,
@@ -220,6 +177,7 @@ const INPUTS: readonly PathInput[] = [
     ['FlowstepTeacherSampler', () => ({ model: site.model, count: 1, steps: 1 })] as const,
     ['FlowstepTrainTeacher', () => ({ dataset: site.points, ...training })] as const,
     ['FlowstepDistill', () => ({ teacher: site.model, online: online({}), ...training })] as const,
+    ['FlowstepEvaluate', () => evaluate({})] as const,
   ].map(([node, inputs]) => ({
     ...reader(node, 'prompts', (path) => ({ ...inputs(), prompts: prompts(path) })),
     seen: 'FILE_FORMAT',
@@ -265,6 +223,42 @@ const INPUTS: readonly PathInput[] = [
     real_beta: 0.95,
     ...training,
   })),
+  reader('FlowstepTrainTeacher', 'evaluate_data', (path) => ({
+    dataset: site.points,
+    evaluate_data: latents(path),
+    evaluate_every: 1,
+    ...training,
+  })),
+  reader('FlowstepDistill', 'evaluate_data', (path) => ({
+    teacher: site.model,
+    online: online({}),
+    evaluate_data: latents(path),
+    evaluate_every: 1,
+    ...training,
+  })),
+  reader('FlowstepEvaluate', 'model', (path) => evaluate({ model: fileOf(MODEL, path) })),
+  reader('FlowstepEvaluate', 'teacher', (path) => evaluate({ teacher: fileOf(MODEL, path) })),
+  reader('FlowstepEvaluate', 'dataset', (path) => evaluate({ dataset: latents(path) })),
+  ...[
+    [
+      'FlowstepTrainTeacher',
+      () => ({ dataset: site.points, evaluate_every: 1, ...training }),
+    ] as const,
+    [
+      'FlowstepDistill',
+      () => ({
+        teacher: site.model,
+        online: online({}),
+        evaluate_every: 1,
+        evaluate_data: site.points,
+        ...training,
+      }),
+    ] as const,
+    ['FlowstepEvaluate', () => evaluate({})] as const,
+  ].map(([node, inputs]) => ({
+    ...reader(node, 'features', (features) => ({ ...inputs(), features })),
+    seen: 'FILE_FORMAT',
+  })),
   reader('FlowstepLossPlot', 'report', (path) => ({
     report: { type: 'FLOW_REPORT', title: 't', ...ref(STATS, path, 'output') },
   })),
@@ -297,6 +291,9 @@ const NO_PATHS = [
   'FlowstepLossPlot.metrics',
   'FlowstepOnlineFlow.lora_targets',
   'FlowstepDistill.lora_targets',
+  'FlowstepEvaluate.metrics',
+  'FlowstepEvaluate.steps',
+  'FlowstepEvaluate.solvers',
 ];
 
 /** Link types whose values are handles, which name files. */

@@ -186,6 +186,14 @@ describe('refused, all at once, with the names that there are:', () => {
     });
   });
 
+  test('a FID of fewer samples than the space has dimensions', async () => {
+    const measure = [{ model: 'student', extractor: 'fashion/features.onnx', samples: 64 }];
+    await expect(plan(tinySweep({ measure }))).rejects.toMatchObject({
+      code: 'VALUE_OUT_OF_RANGE',
+      message: expect.stringContaining('64 pictures are too few for FID'),
+    });
+  });
+
   test.each([
     ['that is no model', [{ model: 'online' }], /measure 1: node online .* gives no FLOW_MODEL/],
     ['against no data', [{ model: 'student', data: 'online' }], /gives no FLOW_DATASET/],

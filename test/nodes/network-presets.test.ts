@@ -3,7 +3,7 @@ import { NETWORK_PRESET_NAMES, networkFor } from '../../src/nodes/network-preset
 import { patchFor } from '../../src/nodes/patch-size.ts';
 import type { Dataset } from '../../src/trainer/data/dataset.ts';
 import { NetworkConfigSchema } from '../../src/trainer/nn/config.ts';
-import { parameterList } from '../../src/trainer/nn/network.ts';
+import { latestTime, parameterList } from '../../src/trainer/nn/network.ts';
 
 function dataOf(shape: number[], classes = 0): Dataset {
   const batch = () => ({ x: new Float32Array() });
@@ -51,6 +51,26 @@ describe('presets', () => {
       sigmaData: 0.75,
     });
     expect(NETWORK_PRESET_NAMES.slice(0, 2)).toEqual(['mlp-2d', 'dit-fashion']);
+  });
+
+  test("song-unet is EDM's released network for CIFAR-10, with the classes of the data or without", () => {
+    const trained = (classes: number) =>
+      parameterList(networkFor('song-unet', dataOf([3, 32, 32], classes)))
+        .specs.filter(({ init }) => init.kind !== 'fixed')
+        .reduce((sum, { size }) => sum + size, 0);
+    expect(trained(0)).toBe(55_733_891);
+    expect(trained(10)).toBe(55_733_891 + 11 * 128);
+    expect(networkFor('song-unet', dataOf([3, 32, 32], 10))).toMatchObject({
+      precondition: 'edm',
+      augment: 9,
+      attention: [16],
+      classes: 10,
+    });
+    expect(latestTime(networkFor('song-unet-flow', dataOf([3, 32, 32], 10)))).toBe(1);
+    expect(() => networkFor('song-unet-flow', dataOf([3, 28, 28], 10))).toThrow(
+      /size \/ patch must be halved/,
+    );
+    expect(() => networkFor('song-unet', dataOf([2]))).toThrow(/makes squares/);
   });
 
   test.each([
@@ -107,8 +127,8 @@ describe('presets', () => {
 
   test.each([
     { preset: 'mlp-2d', shape: [3], hint: /fit this data set: mlp\./ },
-    { preset: 'dit-fashion', shape: [3, 64, 64], hint: /: dit-s, dit-b\./ },
-    { preset: 'mlp', shape: [1, 28, 28], hint: /: dit-s, dit-b\./ },
+    { preset: 'dit-fashion', shape: [3, 64, 64], hint: /: dit-s, dit-b, song-unet, / },
+    { preset: 'mlp', shape: [1, 28, 28], hint: /: dit-s, dit-b, song-unet, / },
     { preset: 'dit-s', shape: [2], hint: /: mlp-2d, mlp\./ },
     { preset: 'dit-s', shape: [3, 32, 48], hint: /No network preset .* size in Flow Dataset/ },
     { preset: 'dit-b', shape: [3, 127, 127], hint: /No network preset/ },

@@ -13,16 +13,16 @@ import { resolveInside } from '../../nodes/root-files.ts';
 import { atomicWrite } from '../../trainer/files/atomic-write.ts';
 import { canonicalJson } from '../../trainer/files/canonical-json.ts';
 import { sha256 } from '../../trainer/files/hash.ts';
+import { FeatureExtractor } from '../../trainer/metrics/extractor.ts';
+import type { Figures } from '../../trainer/metrics/figures.ts';
+import { measureModel } from '../../trainer/metrics/measure-model.ts';
 import { thisSession } from '../../trainer/run/run-file.ts';
 import { type ExecutionEvent, executeWorkflow, type NodeRun } from '../executor.ts';
 import { parseWorkflow } from '../workflow.ts';
 import type { KeptResults } from './kept-results.ts';
-import { measurePictures } from './measure-pictures.ts';
-import { measurePoints } from './measure-points.ts';
 import { measureReport } from './measure-report.ts';
 import {
   FigureSchema,
-  type Figures,
   PicturesMeasureSchema,
   PointsMeasureSchema,
   ReportMeasureSchema,
@@ -66,6 +66,8 @@ export interface JobOptions {
 
 /** Raise it when the same model and measure give another number. */
 const MEASURES_VERSION = 1;
+/** Of the noise: the same for all rows. */
+const MEASURE_SEED = 1;
 /** Relative to the output folder. */
 const MEASURES_FOLDER = 'cache/measures';
 /** Between two looks at whether another process is done with a run: it takes seconds at least. */
@@ -133,16 +135,22 @@ async function figuresOf(
   const { as: _, model: __, data: ___, ...what } = measure;
   const key = canonicalJson([MEASURES_VERSION, modelKey(handle), data, what]);
   return keptFigures(roots, key, async () => {
-    const model = await openModel(handle, context);
-    if ('extractor' in measure) {
-      const extractor = await resolveInside(roots, 'models', measure.extractor);
-      return measurePictures(model, await openDataset(data, context), extractor, measure, signal);
+    const isPictures = 'extractor' in measure;
+    if (isPictures === (data.kind === 'points')) {
+      throw new FlowstepError('DATASET_INVALID', `${measure.as} is measured against ${data.kind}`, {
+        node: measure.data,
+        hint: 'Pictures are measured with an "extractor", points without one.',
+      });
     }
-    if (data.kind === 'points') return measurePoints(model, data.set, measure, signal);
-    throw new FlowstepError('DATASET_INVALID', `${measure.as} is measured against ${data.kind}`, {
-      node: measure.data,
-      hint: 'Pictures are measured with an "extractor".',
-    });
+    const model = await openModel(handle, context);
+    const { metrics, samples: count, steps } = measure;
+    const draws = isPictures ? 1 : measure.draws;
+    using extractor = isPictures
+      ? await FeatureExtractor.open(await resolveInside(roots, 'models', measure.extractor))
+      : undefined;
+    const options = { metrics, count, draws, steps, seed: MEASURE_SEED };
+    const dataset = await openDataset(data, context);
+    return (await measureModel(model, dataset, extractor, options, signal)).figures;
   });
 }
 

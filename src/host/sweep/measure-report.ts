@@ -1,6 +1,7 @@
 /** @file The numbers of a report that a node of the workflow made, as figures of a row. */
 import { FlowstepError } from '../../errors.ts';
-import type { Figures, ReportMeasure } from './measure-schema.ts';
+import type { Figures } from '../../trainer/metrics/figures.ts';
+import type { ReportMeasure } from './measure-schema.ts';
 
 /** All finite numbers of the report by path (`scores.fid`), or those that are asked for. Throws UNKNOWN_KEY and FILE_FORMAT. */
 export function measureReport(report: unknown, { report: node, metrics }: ReportMeasure): Figures {

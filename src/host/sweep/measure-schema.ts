@@ -1,16 +1,6 @@
 /** @file What a sweep can measure of a run, as its file says it. */
 import { z } from 'zod';
-import { METRICS, type Metric } from '../../trainer/metrics/score-features.ts';
-
-export const POINT_METRICS = [
-  'energy-distance',
-  'sliced-wasserstein',
-  'modes-covered',
-  'least-share',
-  'outside',
-  'mode-shares',
-] as const;
-export type PointMetric = (typeof POINT_METRICS)[number];
+import { PICTURE_METRICS, POINT_METRICS } from '../../trainer/metrics/figures.ts';
 
 /** One draw of 10,000 has a spread of 0.0004 in energy distance, as much as two good students differ by. */
 const DRAWS = 10;
@@ -34,12 +24,6 @@ export const PointsMeasureSchema = z.strictObject({
   as: z.string().min(1).optional(),
 });
 export type PointsMeasure = z.infer<typeof PointsMeasureSchema>;
-
-/** Of feature spaces; the others are for points. */
-export const PICTURE_METRICS = METRICS.filter(
-  (metric): metric is Exclude<Metric, 'energy-distance' | 'sliced-wasserstein'> =>
-    metric !== 'energy-distance' && metric !== 'sliced-wasserstein',
-);
 
 /** Samples of a model against pictures, as a network sees both. */
 export const PicturesMeasureSchema = z.strictObject({
@@ -87,6 +71,3 @@ export const FigureSchema = z.strictObject({
   value: z.number(),
   std: z.number().optional(),
 });
-export type Figure = z.infer<typeof FigureSchema>;
-/** By column. */
-export type Figures = Readonly<Record<string, Figure>>;

@@ -4,10 +4,11 @@ import type { Roots } from '../../nodes/node-context.ts';
 import type { NodeRegistry } from '../../nodes/registry.ts';
 import { resolveInside } from '../../nodes/root-files.ts';
 import { FeatureExtractor } from '../../trainer/metrics/extractor.ts';
+import { requireEnough } from '../../trainer/metrics/measure-pictures.ts';
 import { findNode, findTarget } from '../overrides.ts';
 import { nodeName, type Workflow, type WorkflowNode } from '../workflow.ts';
 import type { JobMeasure } from './job.ts';
-import type { Measure, ReportMeasure } from './measure-schema.ts';
+import type { Measure, PicturesMeasure, ReportMeasure } from './measure-schema.ts';
 import type { PlanOptions } from './plan.ts';
 import type { Sweep } from './sweep-file.ts';
 
@@ -104,15 +105,19 @@ export async function resolveMeasures(
   return Promise.all(
     found.map(async (measure) =>
       'extractor' in measure
-        ? { ...measure, seenBy: await extractorHash(measure.extractor, roots) }
+        ? { ...measure, seenBy: await extractorHash(measure, roots) }
         : measure,
     ),
   );
 }
 
 /** Of what the extractor gives; one that cannot be used is told before anything runs. */
-async function extractorHash(file: string, roots: Roots): Promise<string> {
+async function extractorHash(
+  { extractor: file, metrics, samples }: Pick<PicturesMeasure, 'extractor' | 'metrics' | 'samples'>,
+  roots: Roots,
+): Promise<string> {
   using extractor = await FeatureExtractor.open(await resolveInside(roots, 'models', file));
+  if (metrics.includes('fid')) requireEnough(extractor, 'the samples', samples, 'samples');
   return extractor.hash;
 }
 

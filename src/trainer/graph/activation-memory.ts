@@ -2,23 +2,12 @@
  * @file How much memory the activations of graphs take on the CPU, from shapes alone: which values share a buffer as ONNX
  * Runtime's planner has it (allocation_planner.cc), and what its arena makes of the buffers (bfc_arena.cc).
  */
-import type { DType } from '../tensor.ts';
 import { sameShape, sizeOf } from '../tensor.ts';
 import { Arena, type BufferEvent } from './arena.ts';
 import { executionOrder } from './execution-order.ts';
 import type { Graph, Value } from './graph.ts';
+import { ELEMENT_BYTES } from './onnx-tensors.ts';
 import type { OperatorName } from './operators.ts';
-
-const ELEMENT_BYTES: Readonly<Record<DType, number>> = {
-  float64: 8,
-  float32: 4,
-  float16: 2,
-  bfloat16: 2,
-  int64: 8,
-  int32: 4,
-  uint8: 1,
-  bool: 1,
-};
 
 /** Operators whose result is their input's memory. */
 const ALIASES: ReadonlySet<OperatorName> = new Set(['Reshape']);

@@ -47,12 +47,15 @@ export interface Judged {
   readonly v: Value;
   /** The velocity of the path there. */
   readonly c: Value;
+  /** Weight of the loss at each sample's time, [B]; undefined = 1. */
+  readonly weight?: Value | undefined;
 }
 
 /** The online flow's loss on samples of the student and on real ones. */
 export function realDataOnlineLoss(student: Judged, real: Judged, weights: RealDataWeights): Value {
   const { realAlpha, realBeta } = weights;
-  const generated = flowMatchingLoss(student.v, scaledVelocity(student.c, weights));
+  const generated = flowMatchingLoss(student.v, scaledVelocity(student.c, weights), student.weight);
   const target = mul(real.c, (1 - realBeta) / (1 - realAlpha));
-  return add(mul(generated, realAlpha), mul(flowMatchingLoss(real.v, target), 1 - realAlpha));
+  const seen = flowMatchingLoss(real.v, target, real.weight);
+  return add(mul(generated, realAlpha), mul(seen, 1 - realAlpha));
 }

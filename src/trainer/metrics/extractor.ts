@@ -94,7 +94,7 @@ export class FeatureExtractor implements Disposable {
   /** Throws SHAPE_MISMATCH when the pictures do not fit, and INTERRUPTED. */
   async extract(pictures: Pictures, signal?: AbortSignal): Promise<ExtractedFeatures> {
     const [count, ...one] = pictures.shape;
-    this.#checkFits(preprocessedShape(pictures.shape, this.declared.preprocessing));
+    this.requireFits(pictures.shape);
     const results = this.#outputs.map((output) => new Float32Array(count * widthOf(output)));
     for (let from = 0; from < count; from += this.#batch) {
       throwIfStopped(signal);
@@ -165,8 +165,11 @@ export class FeatureExtractor implements Disposable {
     return output;
   }
 
-  #checkFits([, channels, height, width]: Pictures['shape']): void {
-    const isPlanar = this.declared.preprocessing.layout === 'nchw';
+  /** Throws SHAPE_MISMATCH when pictures [count, channels, height, width] do not fit the network. */
+  requireFits(shape: Pictures['shape']): void {
+    const { preprocessing } = this.declared;
+    const [, channels, height, width] = preprocessedShape(shape, preprocessing);
+    const isPlanar = preprocessing.layout === 'nchw';
     const sizes = isPlanar ? [channels, height, width] : [height, width, channels];
     const taken = this.#input.shape.slice(1);
     if (taken.every((size, i) => size === undefined || size === sizes[i])) return;

@@ -18,11 +18,12 @@ import { type ParameterList, ParameterScope, type Scope } from './parameters.ts'
 import { songUNetPlan } from './song-unet-plan.ts';
 import { songUNetVelocity } from './song-unet-velocity.ts';
 
-/** What a velocity depends on besides x and t: labels int64 [B], text as context [B, L, W] and pooled [B, P]. */
+/** What a velocity depends on besides x and t: labels int64 [B], text as context [B, L, W] and pooled [B, P], what was done to pictures [B, augment]. */
 export interface Condition {
   readonly labels?: Value | undefined;
   readonly context?: Value | undefined;
   readonly pooled?: Value | undefined;
+  readonly augment?: Value | undefined;
 }
 
 /** The velocity v(x, t, condition) of a network: x [B, ...sample], t [B] -> like x. */
@@ -31,7 +32,7 @@ export function velocity(
   config: NetworkConfig,
   x: Value,
   t: Value,
-  { labels, context, pooled }: Condition = {},
+  { labels, context, pooled, augment }: Condition = {},
 ): Value {
   if (classCount(config) > 0 && !labels) throw bug('a network with classes needs labels');
   switch (config.kind) {
@@ -40,7 +41,7 @@ export function velocity(
     case 'dit':
       return dit(scope, config, x, t, labels);
     case 'song-unet':
-      return songUNetVelocity(scope, config, x, t, labels);
+      return songUNetVelocity(scope, config, x, t, { labels, augment });
     case 'mmdit':
       if (!context || !pooled) throw bug('a network with text needs context and pooled');
       return mmdit(scope, config, x, t, { context, pooled });

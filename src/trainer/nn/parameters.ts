@@ -44,6 +44,8 @@ export interface Scope {
   adapter?(name: string, inputs: number, outputs: number): Adapter | undefined;
   /** Is told what the network has seen at its middle, [B, C] averaged over places; built only where somebody listens. */
   features?(value: () => Value): void;
+  /** Dropout of activations [B, C, ...]; absent = none, as at evaluation. */
+  dropout?(x: Value): Value;
 }
 
 /** Declares parameters as inputs `prefix/name` of the graph and remembers what was asked for. */

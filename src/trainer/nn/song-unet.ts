@@ -1,6 +1,6 @@
 /**
  * @file SongUNet, the network of EDM (Karras et al. 2022) in the forms DDPM++ and NCSN++ (Song et al. 2021).
- * Names of parameters are those of EDM's released networks; dropout is left out, as at evaluation.
+ * Names of parameters are those of EDM's released networks; whether there is dropout is up to the scope.
  */
 import { groupNormalization } from '../graph/composed.ts';
 import type { Value } from '../graph/graph.ts';
@@ -173,7 +173,8 @@ class Layers {
     const shift = add(dense(this.#scope, `${name}.affine`, embedded, outputs), bias);
     const shifted = add(inner, reshape(shift, [batch, outputs, 1, 1]));
     const second = silu(this.normalised(`${name}.norm1`, shifted));
-    const branch = this.convolved(`${name}.conv1`, second, outputs, 3, FAINT);
+    const kept = this.#scope.dropout?.(second) ?? second;
+    const branch = this.convolved(`${name}.conv1`, kept, outputs, 3, FAINT);
     const changes = inputs !== outputs || resample !== undefined;
     const skip = changes ? this.convolved(`${name}.skip`, resized('skip', x), outputs, 1) : x;
     const sum = mul(add(branch, skip), HALF);

@@ -66,15 +66,29 @@ export function fillIndices(
 }
 
 /** As `fillNormal` for the whole of `out`, letting the event loop turn between slices. */
-export async function fillNormalAsync(
+export function fillNormalAsync(
   out: Float32Array,
   seed: Seed,
   stream: number,
   step: number,
 ): Promise<void> {
-  for (let from = 0; from < out.length; from += SLICE) {
+  return inSlices(out.length, (from, to) => fillNormal(out, seed, stream, step, from, to));
+}
+
+/** As `fillUniform` for the whole of `out`, letting the event loop turn between slices. */
+export function fillUniformAsync(
+  out: Float32Array,
+  seed: Seed,
+  stream: number,
+  step: number,
+): Promise<void> {
+  return inSlices(out.length, (from, to) => fillUniform(out, seed, stream, step, from, to));
+}
+
+async function inSlices(length: number, fill: (from: number, to: number) => void): Promise<void> {
+  for (let from = 0; from < length; from += SLICE) {
     if (from > 0) await setImmediate();
-    fillNormal(out, seed, stream, step, from, Math.min(from + SLICE, out.length));
+    fill(from, Math.min(from + SLICE, length));
   }
 }
 

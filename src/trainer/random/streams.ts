@@ -36,4 +36,8 @@ export const STREAMS = {
   ganNoise: 21,
   ganRealNoise: 22,
   ganTime: 23,
+  /** Masks of dropout; what pictures are changed by, chances and amounts. */
+  dropout: 24,
+  augment: 25,
+  augmentAmount: 26,
 } as const;

@@ -65,7 +65,7 @@ export class FlowTrainingFeed {
     }
     if (this.#augment === 0) return;
     const out = { labels: floats(LABELS), places: floats(PLACES), weights: floats(WEIGHTS) };
-    drawChanges(out, this.#size, this.#augment, this.#seed, draw);
+    await drawChanges(out, this.#size, this.#augment, this.#seed, draw);
   }
 }
 

@@ -65,19 +65,56 @@ describe('logit-normal', () => {
   });
 });
 
-test.each(['uniform', 'logit-normal'] as const)('%s: seed, stream and step decide', (kind) => {
-  const density = TimeDensitySchema.parse({ kind });
-  const first = times(density, 1, 2, 3, 8);
-  expect(times(density, 1, 2, 3, 8)).toEqual(first);
-  expect(times(density, 1, 2, 3, 20).subarray(0, 8)).toEqual(first);
-  for (const other of [
-    [9, 2, 3],
-    [1, 9, 3],
-    [1, 2, 9],
-  ] as const) {
-    expect(times(density, ...other, 8)).not.toEqual(first);
-  }
+describe('edm-schedule', () => {
+  const density = { kind: 'edm-schedule', min: 0.002, max: 0.960643 } as const;
+  const values = times(density);
+
+  /** Step u of EDM's schedule from noise level 0.002 to 80, as SiD draws u evenly from 0 to 0.8. */
+  const level = (u: number) => (80 ** (1 / 7) + (1 - u) * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7;
+
+  test.each([0.1, 0.25, 0.5, 0.75])('share below step %d', (u) => {
+    const sigma = level(u);
+    const share = shareBelow(values, sigma / (1 + sigma));
+    expect(Math.abs(share - u / 0.8)).toBeLessThan(SHARE_ERROR);
+  });
+
+  test('ends where SiD ends', () => {
+    const sigma = level(0.8);
+    expect(density.max).toBeCloseTo(sigma / (1 + sigma), 5);
+    expect(Math.max(...values)).toBeLessThanOrEqual(Math.fround(density.max));
+    expect(Math.min(...values)).toBeGreaterThanOrEqual(Math.fround(0.00199999));
+  });
+
+  test('pure noise is no part of it', () => {
+    expect(TimeDensitySchema.safeParse({ kind: 'edm-schedule', max: 1 }).success).toBe(false);
+  });
 });
+
+test("EDM's log-normal noise levels are logit-normal times", () => {
+  const wide = { kind: 'logit-normal', mean: -1.2, std: 1.2, min: 0, max: 1 } as const;
+  const logs = Float64Array.from(times(wide), (t) => Math.log(t / (1 - t)));
+  const mean = logs.reduce((a, b) => a + b, 0) / COUNT;
+  const variance = logs.reduce((sum, v) => sum + (v - mean) ** 2, 0) / COUNT;
+  expect(Math.abs(mean + 1.2)).toBeLessThan((4 * 1.2) / Math.sqrt(COUNT));
+  expect(Math.sqrt(variance)).toBeCloseTo(1.2, 1);
+});
+
+test.each(['uniform', 'logit-normal', 'edm-schedule'] as const)(
+  '%s: seed, stream and step decide',
+  (kind) => {
+    const density = TimeDensitySchema.parse({ kind });
+    const first = times(density, 1, 2, 3, 8);
+    expect(times(density, 1, 2, 3, 8)).toEqual(first);
+    expect(times(density, 1, 2, 3, 20).subarray(0, 8)).toEqual(first);
+    for (const other of [
+      [9, 2, 3],
+      [1, 9, 3],
+      [1, 2, 9],
+    ] as const) {
+      expect(times(density, ...other, 8)).not.toEqual(first);
+    }
+  },
+);
 
 describe('the schema', () => {
   test('fills in defaults', () => {
