@@ -106,10 +106,12 @@ function groupOf(workflow: Workflow, node: WorkflowNode): string {
   return source ? groupOf(workflow, source) : 'Start';
 }
 
-/** As the front end computes it. */
+/** As the front end computes it: advanced widgets are hidden behind a button. */
 function heightOf(node: WorkflowNode): number {
   const { sockets, widgets } = controlsOf(node);
-  const entries = [...widgets.values()].reduce((sum, widget) => sum + widget.entries, 0);
+  const hidden = definitionOf(node).inputs.filter(({ advanced }) => advanced).length;
+  const all = [...widgets.values()].reduce((sum, widget) => sum + widget.entries, 0);
+  const entries = all - hidden + (hidden > 0 ? 1 : 0);
   const slots = Math.max(sockets.length - widgets.size, definitionOf(node).outputs.length);
   const border = entries > 0 ? 14 : 6;
   return slots * SLOT + entries * WIDGET + border + (PICTURE_HEIGHTS[node.type] ?? 0);

@@ -125,7 +125,7 @@ function inputSpecs(inputs: readonly InputDefinition[]): Record<string, InputSpe
 }
 
 function inputSpec(input: InputDefinition): InputSpec {
-  const { type, tooltip, min, max, step, options, controlAfterGenerate } = input;
+  const { type, tooltip, min, max, step, options, controlAfterGenerate, advanced } = input;
   if (!isWidgetType(type)) return [type, { tooltip }];
   const known = {
     default: input.default,
@@ -135,6 +135,7 @@ function inputSpec(input: InputDefinition): InputSpec {
     // The front end else rounds to the step, and learning rates are smaller than that.
     round: type === 'FLOAT' ? false : undefined,
     control_after_generate: controlAfterGenerate,
+    advanced,
     tooltip,
   };
   const given = Object.entries(known).filter(([, value]) => value !== undefined);

@@ -10,7 +10,7 @@ import {
 import { bug } from '../errors.ts';
 
 /**
- * The part of a field's JSON schema that we read. `tooltip`, `step`, `link` and
+ * The part of a field's JSON schema that we read. `tooltip`, `step`, `link`, `advanced` and
  * `controlAfterGenerate` come from `.meta()`, the rest from the schema itself.
  */
 const FieldSchema = z.object({
@@ -24,6 +24,7 @@ const FieldSchema = z.object({
   /** Name of the type that a link must carry; the field is a socket then, not a widget. */
   link: z.string().optional(),
   controlAfterGenerate: z.enum(SEED_CONTROLS).optional(),
+  advanced: z.boolean().optional(),
 });
 
 type Field = z.infer<typeof FieldSchema>;
@@ -74,6 +75,7 @@ function deriveInput(where: string, name: string, schema: z.ZodType): InputDefin
     step: field.step,
     options: field.enum,
     controlAfterGenerate: field.controlAfterGenerate,
+    advanced: field.advanced,
   };
   for (const key of Object.keys(definition)) {
     if (definition[key] === undefined) delete definition[key];

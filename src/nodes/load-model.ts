@@ -26,8 +26,8 @@ export const loadModelNode = defineNode({
       .string()
       .regex(/^([0-9a-f]{64})?$/i, { error: 'must be 64 hexadecimal digits, or empty' })
       .default('')
-      .meta({ tooltip: 'sha256 of the file; another file under this name is refused.' }),
-    made_by: z.string().default('').meta({
+      .meta({ advanced: true, tooltip: 'sha256 of the file; another file under this name is refused.' }),
+    made_by: z.string().default('').meta({ advanced: true,
       tooltip: 'Workflow that makes the file, told when it is missing.',
     }),
     lora: z.string().default('').meta({

@@ -12,7 +12,10 @@ import { tempFolder } from '../support/temp-folder.ts';
 import { testNodes } from './support.ts';
 
 const shipped = fileURLToPath(new URL('../../workflows/', import.meta.url));
-const files = (await readdir(shipped)).filter((name) => name.endsWith('.json'));
+/** Those for Stable Diffusion 3 have nodes of ComfyUI's own; shipped-workflows.test.ts reads them with its definitions. */
+const files = (await readdir(shipped)).filter(
+  (name) => name.endsWith('.json') && !name.startsWith('sd3-'),
+);
 
 describe.each(files)('the shipped workflow %s', (name) => {
   test('is valid', async () => {

@@ -23,6 +23,8 @@ export const InputDefinitionSchema = z.strictObject({
   options: z.array(z.string()).min(1).optional(),
   /** For seeds: ComfyUI's front end puts a widget "control after generate" behind the value, which starts as this. */
   controlAfterGenerate: z.enum(SEED_CONTROLS).optional(),
+  /** Seldom changed: hosts may hide it until asked. */
+  advanced: z.boolean().optional(),
 });
 
 export const OutputDefinitionSchema = z.strictObject({
