@@ -36,6 +36,8 @@ export interface Sampling {
   readonly steps?: number;
   readonly count: number;
   readonly seed?: number;
+  /** Classifier-free guidance; left out = none. */
+  readonly cfg?: number;
 }
 
 /** The test split in a classifier's space, to measure others against. */
@@ -83,6 +85,7 @@ export class FashionMeasure implements Disposable {
       ...(sampling.steps !== undefined && { steps: sampling.steps }),
       noise: float32(noise, [count, 1, SIDE, SIDE]),
       labels,
+      ...(sampling.cfg !== undefined && { guidance: { scale: sampling.cfg } }),
     });
     const seconds = (performance.now() - started) / 1000;
     const pictures = toPictures(samples.data, [count, 1, SIDE, SIDE]);

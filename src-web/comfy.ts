@@ -4,6 +4,7 @@
 export interface ComfyNode {
   readonly id: string | number;
   readonly comfyClass?: string;
+  readonly widgets?: readonly ComfyWidget[];
   /** Of a node that stands for a subgraph. */
   readonly subgraph?: ComfyGraph;
   addDOMWidget(
@@ -13,6 +14,9 @@ export interface ComfyNode {
     options: { serialize: boolean; hideOnZoom: boolean; getMinHeight: () => number },
   ): ComfyWidget;
   onRemoved?: () => void;
+  /** Whether the user has asked for advanced widgets, by "Show Advanced" in the node's menu. */
+  readonly showAdvanced?: boolean;
+  computeSize(): readonly [number, number];
   /** Width and height in pixels of the canvas at scale 1. */
   readonly size: readonly [number, number];
   setSize(size: [number, number]): void;
@@ -20,6 +24,9 @@ export interface ComfyNode {
 
 export interface ComfyWidget {
   serialize?: boolean;
+  readonly options?: { readonly advanced?: boolean };
+  /** Nodes that have such widgets get "Show Advanced" in their menu. */
+  advanced?: boolean;
 }
 
 export interface ComfyGraph {
@@ -41,6 +48,11 @@ export interface ComfyApp {
   readonly rootGraph?: ComfyGraph;
   readonly graph: ComfyGraph;
   registerExtension(extension: ComfyExtension): void;
+}
+
+declare global {
+  /** The canvas; absent in pages without one. */
+  var LiteGraph: { readonly vueNodesMode?: boolean } | undefined;
 }
 
 export interface ComfyApi {

@@ -69,6 +69,21 @@ async function restore(): Promise<void> {
   );
 }
 
+/**
+ * Nodes that the page lays out hide advanced widgets by themselves. The canvas does not draw them but leaves room for them;
+ * it leaves none for hidden ones.
+ */
+function hideAdvanced(node: ComfyNode): void {
+  if (!node.comfyClass?.startsWith('Flowstep')) return;
+  const advanced = node.widgets?.filter((widget) => widget.options?.advanced) ?? [];
+  const get = () => !node.showAdvanced && !globalThis.LiteGraph?.vueNodesMode;
+  for (const widget of advanced) {
+    widget.advanced = true;
+    Object.defineProperty(widget, 'hidden', { configurable: true, get });
+  }
+  if (advanced.length > 0) node.setSize([node.size[0], node.computeSize()[1]]);
+}
+
 /** Its widget is the last, so that the values of the others keep their places in files. */
 function attach(node: ComfyNode): void {
   const curves = CURVES[node.comfyClass ?? ''];
@@ -118,6 +133,9 @@ app.registerExtension({
     }
     await restore();
   }),
-  nodeCreated: guarded('adding a chart', attach),
+  nodeCreated: guarded('adding a chart', (node) => {
+    hideAdvanced(node);
+    attach(node);
+  }),
   afterConfigureGraph: guarded('finding the charts', () => place()),
 });
