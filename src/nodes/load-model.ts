@@ -26,10 +26,14 @@ export const loadModelNode = defineNode({
       .string()
       .regex(/^([0-9a-f]{64})?$/i, { error: 'must be 64 hexadecimal digits, or empty' })
       .default('')
-      .meta({ advanced: true, tooltip: 'sha256 of the file; another file under this name is refused.' }),
-    made_by: z.string().default('').meta({ advanced: true,
-      tooltip: 'Workflow that makes the file, told when it is missing.',
-    }),
+      .meta({
+        advanced: true,
+        tooltip: 'sha256 of the file; another file under this name is refused.',
+      }),
+    made_by: z
+      .string()
+      .default('')
+      .meta({ advanced: true, tooltip: 'Workflow that makes the file, told when it is missing.' }),
     lora: z.string().default('').meta({
       tooltip:
         'LoRA file for the model: a path below the models folder, the output folder or one of the LoRA folders; empty = none.',
