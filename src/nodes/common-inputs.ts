@@ -46,16 +46,11 @@ export const runInputs = {
         'auto: go on with the run of this name and these settings where it stopped, or start it; ' +
         'must: only go on; never: only start.',
     }),
-  checkpoint_every: z
-    .int()
-    .min(0)
-    .max(100_000_000)
-    .default(500)
-    .meta({
-      advanced: true,
-      tooltip: 'Steps between checkpoints; 0 = only when the run ends or is stopped.',
-      step: 1,
-    }),
+  checkpoint_every: z.int().min(0).max(100_000_000).default(500).meta({
+    advanced: true,
+    tooltip: 'Steps between checkpoints; 0 = only when the run ends or is stopped.',
+    step: 1,
+  }),
   keep_checkpoints: z
     .int()
     .min(1)
@@ -91,55 +86,31 @@ export function trainingInputs(defaults: {
       defaults.learningRate,
       "Adam's learning rate at its highest point.",
     ),
-    warmup: z
-      .int()
-      .min(0)
-      .max(1_000_000)
-      .default(defaults.warmup)
-      .meta({
-        advanced: true,
-        tooltip: 'Steps over which the learning rate rises from 0.',
-        step: 1,
-      }),
-    schedule: z
-      .enum(['constant', 'linear', 'cosine'])
-      .default('constant')
-      .meta({
-        advanced: true,
-        tooltip:
-          'How the learning rate goes on after the warm-up: stays, or falls to 0 at the last step.',
-      }),
-    ema_decay: z
-      .number()
-      .min(0)
-      .max(0.99999)
-      .default(defaults.emaDecay)
-      .meta({
-        advanced: true,
-        tooltip:
-          'The saved weights are a moving average over steps; 0 saves the last step as it is.',
-        step: 0.0001,
-      }),
-    clip_norm: z
-      .number()
-      .min(0)
-      .max(1e6)
-      .default(0)
-      .meta({
-        advanced: true,
-        tooltip: 'Longest gradient that is not shortened; 0 shortens none.',
-        step: 0.1,
-      }),
-    clip_value: z
-      .number()
-      .min(0)
-      .max(1e6)
-      .default(0)
-      .meta({
-        advanced: true,
-        tooltip: 'Largest size of an element of the gradient, after clip_norm; 0 = any.',
-        step: 0.1,
-      }),
+    warmup: z.int().min(0).max(1_000_000).default(defaults.warmup).meta({
+      advanced: true,
+      tooltip: 'Steps over which the learning rate rises from 0.',
+      step: 1,
+    }),
+    schedule: z.enum(['constant', 'linear', 'cosine']).default('constant').meta({
+      advanced: true,
+      tooltip:
+        'How the learning rate goes on after the warm-up: stays, or falls to 0 at the last step.',
+    }),
+    ema_decay: z.number().min(0).max(0.99999).default(defaults.emaDecay).meta({
+      advanced: true,
+      tooltip: 'The saved weights are a moving average over steps; 0 saves the last step as it is.',
+      step: 0.0001,
+    }),
+    clip_norm: z.number().min(0).max(1e6).default(0).meta({
+      advanced: true,
+      tooltip: 'Longest gradient that is not shortened; 0 shortens none.',
+      step: 0.1,
+    }),
+    clip_value: z.number().min(0).max(1e6).default(0).meta({
+      advanced: true,
+      tooltip: 'Largest size of an element of the gradient, after clip_norm; 0 = any.',
+      step: 0.1,
+    }),
   };
 }
 
@@ -169,16 +140,11 @@ export const densityInputs = {
     .max(1)
     .default(0.98)
     .meta({ advanced: true, tooltip: 'Greatest training time; 1 is noise.', step: 0.01 }),
-  logit_mean: z
-    .number()
-    .min(-10)
-    .max(10)
-    .default(0)
-    .meta({
-      advanced: true,
-      tooltip: 'Centre of the logit-normal density: above 0 leans to noise, below 0 to data.',
-      step: 0.1,
-    }),
+  logit_mean: z.number().min(-10).max(10).default(0).meta({
+    advanced: true,
+    tooltip: 'Centre of the logit-normal density: above 0 leans to noise, below 0 to data.',
+    step: 0.1,
+  }),
   logit_std: z
     .number()
     .min(0.01)
@@ -194,24 +160,16 @@ export const loraInputs = {
       "Learn a LoRA of this rank on the teacher's weights instead of all weights: far less memory; 0 = all weights.",
     step: 1,
   }),
-  lora_alpha: z
-    .number()
-    .min(0)
-    .max(4096)
-    .default(0)
-    .meta({
-      advanced: true,
-      tooltip: 'Scale of the LoRA is alpha / rank; 0 = alpha is the rank.',
-      step: 1,
-    }),
-  lora_targets: z
-    .string()
-    .default('')
-    .meta({
-      advanced: true,
-      tooltip:
-        'Layers that get adapters, by the ends of their names, separated by commas; empty = attention and feed-forward (qkv, proj, fc1, fc2).',
-    }),
+  lora_alpha: z.number().min(0).max(4096).default(0).meta({
+    advanced: true,
+    tooltip: 'Scale of the LoRA is alpha / rank; 0 = alpha is the rank.',
+    step: 1,
+  }),
+  lora_targets: z.string().default('').meta({
+    advanced: true,
+    tooltip:
+      'Layers that get adapters, by the ends of their names, separated by commas; empty = attention and feed-forward (qkv, proj, fc1, fc2).',
+  }),
 };
 
 /** The adapters that the inputs ask for. */

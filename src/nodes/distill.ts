@@ -76,68 +76,42 @@ export const distillNode = defineNode({
         'Time at which the student looks at its input: near 1, as the input is pure noise. 0 = 1 for Stable Diffusion 3 and LoRA, which samplers of a graph then run in one step, and 0.97 for others.',
       step: 0.01,
     }),
-    c_in: z
-      .number()
-      .min(0)
-      .max(10)
-      .default(CIN_AUTO)
-      .meta({
-        advanced: true,
-        tooltip:
-          'Factor on the noise before the student sees it; 0 = the same as t_star, as samplers of a graph do.',
-        step: 0.01,
-      }),
-    weight: z
-      .enum(VELOCITY_WEIGHTS)
-      .default('velocity')
-      .meta({
-        advanced: true,
-        tooltip:
-          'Weight of the loss over time: velocity 1, as in the paper; x0 t^2; sid t^2 / mean |x0 - D_u|; sid-dit t^2 (1 - t).',
-      }),
+    c_in: z.number().min(0).max(10).default(CIN_AUTO).meta({
+      advanced: true,
+      tooltip:
+        'Factor on the noise before the student sees it; 0 = the same as t_star, as samplers of a graph do.',
+      step: 0.01,
+    }),
+    weight: z.enum(VELOCITY_WEIGHTS).default('velocity').meta({
+      advanced: true,
+      tooltip:
+        'Weight of the loss over time: velocity 1, as in the paper; x0 t^2; sid t^2 / mean |x0 - D_u|; sid-dit t^2 (1 - t).',
+    }),
     student_steps: z.int().min(1).max(MAX_STUDENT_STEPS).default(1).meta({
       tooltip: 'Network evaluations of a sample: 1, or up to 4 for more detail.',
       step: 1,
     }),
-    shift: z
-      .number()
-      .min(0.01)
-      .max(100)
-      .default(1)
-      .meta({
-        advanced: true,
-        tooltip: "Of the times of several steps, as in ComfyUI's ModelSamplingSD3: SD3 uses 3.",
-        step: 0.1,
-      }),
-    transition: z
-      .enum(TRANSITIONS)
-      .default('euler')
-      .meta({
-        advanced: true,
-        tooltip:
-          'Between steps: an Euler step along the flow, or a guess of the sample with fresh noise.',
-      }),
-    real_alpha: z
-      .number()
-      .min(0.01)
-      .max(1)
-      .default(1)
-      .meta({
-        advanced: true,
-        tooltip:
-          "RealUID's alpha, not SiD's: below 1 the online flow also learns from real data. 1 = no real data.",
-        step: 0.01,
-      }),
-    real_beta: z
-      .number()
-      .min(0.01)
-      .max(1)
-      .default(1)
-      .meta({
-        advanced: true,
-        tooltip: "RealUID's beta; a little above or below real_alpha. 1 with real_alpha 1.",
-        step: 0.01,
-      }),
+    shift: z.number().min(0.01).max(100).default(1).meta({
+      advanced: true,
+      tooltip: "Of the times of several steps, as in ComfyUI's ModelSamplingSD3: SD3 uses 3.",
+      step: 0.1,
+    }),
+    transition: z.enum(TRANSITIONS).default('euler').meta({
+      advanced: true,
+      tooltip:
+        'Between steps: an Euler step along the flow, or a guess of the sample with fresh noise.',
+    }),
+    real_alpha: z.number().min(0.01).max(1).default(1).meta({
+      advanced: true,
+      tooltip:
+        "RealUID's alpha, not SiD's: below 1 the online flow also learns from real data. 1 = no real data.",
+      step: 0.01,
+    }),
+    real_beta: z.number().min(0.01).max(1).default(1).meta({
+      advanced: true,
+      tooltip: "RealUID's beta; a little above or below real_alpha. 1 with real_alpha 1.",
+      step: 0.01,
+    }),
     ...densityInputs,
     seed: seedInput('Decides every random draw of the training.', 'fixed'),
     ...runInputs,
@@ -153,30 +127,22 @@ export const distillNode = defineNode({
         "Classifier-free guidance of the teacher, which the student then has built in; 1 = none, Stable Diffusion 3's usual is 4.5.",
       step: 0.1,
     }),
-    online_cfg: z
-      .number()
-      .min(1)
-      .max(100)
-      .default(1)
-      .meta({
-        advanced: true,
-        tooltip:
-          'Guidance under which the online flow is trained and used (long and short guidance); 1 = none, or the same as cfg.',
-        step: 0.1,
-      }),
+    online_cfg: z.number().min(1).max(100).default(1).meta({
+      advanced: true,
+      tooltip:
+        'Guidance under which the online flow is trained and used (long and short guidance); 1 = none, or the same as cfg.',
+      step: 0.1,
+    }),
     ...loraInputs,
     width: sizeInput('Width'),
     height: sizeInput('Height'),
     ...ganInputs,
     ...recomputeInput,
-    student_init: z
-      .enum(['teacher', 'random'])
-      .default('teacher')
-      .meta({
-        advanced: true,
-        tooltip:
-          "First weights of the student: the teacher's (usual), or random ones, which need far more steps. A LoRA is fresh either way.",
-      }),
+    student_init: z.enum(['teacher', 'random']).default('teacher').meta({
+      advanced: true,
+      tooltip:
+        "First weights of the student: the teacher's (usual), or random ones, which need far more steps. A LoRA is fresh either way.",
+    }),
     ...evaluationInputs,
   }),
   outputs: {

@@ -13,35 +13,21 @@ export const ganInputs = {
       'Weight of a discriminator in the loss of the student, for fine detail; 0 = none. It needs a data set.',
     step: 0.1,
   }),
-  gan_discriminator_weight: z
-    .number()
-    .min(0)
-    .max(1000)
-    .default(1)
-    .meta({
-      advanced: true,
-      tooltip: "Weight of the discriminator's loss beside the online flow's.",
-      step: 0.1,
-    }),
-  gan_head: z
-    .enum(GAN_HEADS)
-    .default('linear')
-    .meta({
-      advanced: true,
-      tooltip:
-        'What the discriminator makes of the features of the online flow: linear, one logit (RealUID); channels, a logit for each, without weights (SiD2A).',
-    }),
-  gan_start: z
-    .int()
-    .min(0)
-    .max(100_000_000)
-    .default(0)
-    .meta({
-      advanced: true,
-      tooltip:
-        'Steps before the discriminator begins: the student should be past its worst by then.',
-      step: 1,
-    }),
+  gan_discriminator_weight: z.number().min(0).max(1000).default(1).meta({
+    advanced: true,
+    tooltip: "Weight of the discriminator's loss beside the online flow's.",
+    step: 0.1,
+  }),
+  gan_head: z.enum(GAN_HEADS).default('linear').meta({
+    advanced: true,
+    tooltip:
+      'What the discriminator makes of the features of the online flow: linear, one logit (RealUID); channels, a logit for each, without weights (SiD2A).',
+  }),
+  gan_start: z.int().min(0).max(100_000_000).default(0).meta({
+    advanced: true,
+    tooltip: 'Steps before the discriminator begins: the student should be past its worst by then.',
+    step: 1,
+  }),
 };
 
 type GanInputs = z.infer<z.ZodObject<typeof ganInputs>> & {

@@ -25,35 +25,22 @@ export const evaluationInputs = {
       'Steps between evaluations against the data: the best model is kept as best.safetensors in the run folder; 0 = none.',
     step: 1,
   }),
-  features: z
-    .string()
-    .default('')
-    .meta({
-      advanced: true,
-      tooltip:
-        'For evaluations of pictures: an .onnx extractor below the models folder, such as fashion/features.onnx.',
-    }),
-  evaluate_count: z
-    .int()
-    .min(2)
-    .max(100_000)
-    .default(2000)
-    .meta({
-      advanced: true,
-      tooltip:
-        'Samples of an evaluation: more are surer and slower; FID needs more than the extractor has features.',
-      step: 1,
-    }),
-  patience: z
-    .int()
-    .min(0)
-    .max(100_000)
-    .default(0)
-    .meta({
-      advanced: true,
-      tooltip: 'Evaluations in a row without a better model after which the run ends; 0 = never.',
-      step: 1,
-    }),
+  features: z.string().default('').meta({
+    advanced: true,
+    tooltip:
+      'For evaluations of pictures: an .onnx extractor below the models folder, such as fashion/features.onnx.',
+  }),
+  evaluate_count: z.int().min(2).max(100_000).default(2000).meta({
+    advanced: true,
+    tooltip:
+      'Samples of an evaluation: more are surer and slower; FID needs more than the extractor has features.',
+    step: 1,
+  }),
+  patience: z.int().min(0).max(100_000).default(0).meta({
+    advanced: true,
+    tooltip: 'Evaluations in a row without a better model after which the run ends; 0 = never.',
+    step: 1,
+  }),
   evaluate_data: FlowDatasetSchema.optional().meta({
     tooltip: 'Data to evaluate against, such as a test split; left out, that of the dataset input.',
   }),
