@@ -118,7 +118,7 @@ export function trainingInputs(defaults: {
 export const recomputeInput = {
   recompute: z.boolean().default(false).meta({
     tooltip:
-      "Keep only the borders of the network's blocks and compute what is between them again: far less memory for a third more time, the same result.",
+      "Keep only the borders of the network's blocks and compute what is between them again: far less memory for a quarter more time, the same result to rounding.",
   }),
 };
 

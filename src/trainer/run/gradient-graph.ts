@@ -70,9 +70,13 @@ export const BASE = 'teacher';
 export const gradientInput = ({ name }: ParameterSpec) => `gradient/${name}`;
 export const gradientOutput = ({ name }: ParameterSpec) => `gradient/${name}'`;
 
+/** Where memory counts more than time, so many times fewer samples are worked off at once; it costs a few percent of time. */
+const RECOMPUTE_PARTS = 4;
+
 /** Samples that a program works off at once: what fits in the processor's cache, and divides the batch. */
-export function microBatch(network: NetworkConfig, batch: number): number {
-  return largestDivisor(batch, cachedBatch(network));
+export function microBatch(network: NetworkConfig, batch: number, recompute = false): number {
+  const most = cachedBatch(network);
+  return largestDivisor(batch, recompute ? Math.ceil(most / RECOMPUTE_PARTS) : most);
 }
 
 /** The largest divisor of `batch` that is not above `most`. */
@@ -87,7 +91,7 @@ export function gradientGraph(
   list: ParameterList,
 ): GradientGraph {
   const { network, batch, adapters = {}, constants = {}, recompute, dropout = 0 } = definition;
-  const micro = microBatch(network, batch);
+  const micro = microBatch(network, batch, recompute);
   const parts = batch / micro;
 
   const graph = new Graph();

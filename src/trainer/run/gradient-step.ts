@@ -52,7 +52,7 @@ export class GradientStep {
         inputs: [gradientInput(spec)],
       })),
     );
-    const micro = microBatch(network, batch);
+    const micro = microBatch(network, batch, definition.recompute);
     for (const [feed, spec] of Object.entries(definition.feeds)) {
       this.#feeds.set(feed, zeros(spec, batch));
       this.#bound.set(feed, zeros(spec, micro));

@@ -89,7 +89,7 @@ export function planDistillation(options: PlanOptions): TrainingPlan {
   return {
     parameters: whole.size,
     trained: learned.size,
-    microBatch: microBatch(network, batch),
+    microBatch: microBatch(network, batch, options.recompute),
     bytes: {
       teacher,
       state,
