@@ -26,6 +26,7 @@ import {
 
 interface DistillChoice extends TrainingChoice {
   readonly teacher: string;
+  readonly student?: string;
 }
 
 /** Adds the command to the program. */
@@ -35,6 +36,7 @@ export function addDistillCommand(program: Command, io: Io): void {
       'Distil a teacher into a student of one step, or a few, by Flow Generator Matching.',
     )
     .requiredOption('--teacher <FILE>', 'model file of the teacher (.safetensors)')
+    .option('--student <FILE>', 'model file of a student to go on with')
     .addHelpText(
       'before',
       examples(
@@ -52,7 +54,11 @@ export function addDistillCommand(program: Command, io: Io): void {
   const data = addDatasetOptions(command);
   command.action(async (given: DistillChoice & Record<string, unknown>) => {
     const before = rootsOf(given, io);
-    const { teacher, roots } = planTeacher(given.teacher, before, io);
+    const { teacher, student, roots } = planModels(
+      { teacher: given.teacher, ...(given.student !== undefined && { student: given.student }) },
+      before,
+      io,
+    );
     const real = planRealData(data, given, roots, io);
     const trained = planFeatures(distilling.values(given), before, real?.roots ?? roots, io);
     const nodes: PlannedNode[] = [
@@ -65,25 +71,42 @@ export function addDistillCommand(program: Command, io: Io): void {
           online: ['2', 0],
           ...trained.values,
           ...(real && { dataset: ['4', 0] }),
+          ...(student && { student: [real ? '5' : '4', 0] }),
         },
       },
       ...(real ? [real.node] : []),
+      ...(student ? [student] : []),
     ];
     await runPlan(nodes, trained.roots, given, io);
   });
 }
 
-function planTeacher(file: string, before: Roots, io: Io): { teacher: PlannedNode; roots: Roots } {
-  const path = resolve(file);
-  const below = relative(before.output, path);
-  // Load Flow Model looks in the models folder first, then in the output folder.
-  const isOutput =
-    existsSync(path) && isInside(before.output, path) && !existsSync(join(before.models, below));
-  const { roots, paths } = isOutput
-    ? { roots: before, paths: { file: below.split(sep).join('/') } }
-    : adoptPaths(before, 'models', { file });
+/** Model files as people type them: those in the output folder keep it, the others' folder becomes that of the models. */
+function planModels(
+  files: { readonly teacher: string; readonly student?: string },
+  before: Roots,
+  io: Io,
+): { teacher: PlannedNode; student: PlannedNode | undefined; roots: Roots } {
+  const below = Object.entries(files).map(([key, file]) => {
+    const path = resolve(file);
+    const name = relative(before.output, path);
+    // Load Flow Model looks in the models folder first, then in the output folder.
+    const isOutput =
+      existsSync(path) && isInside(before.output, path) && !existsSync(join(before.models, name));
+    return { key, file, name: isOutput ? name.split(sep).join('/') : undefined };
+  });
+  const others = below.filter(({ name }) => name === undefined);
+  const { roots, paths } = adoptPaths(
+    before,
+    'models',
+    Object.fromEntries(others.map(({ key, file }) => [key, file])),
+  );
   tellRoot(io, before, roots, 'models', 'FLOWSTEP_MODELS');
-  return { teacher: { node: loadModelNode, values: { ...paths } }, roots };
+  const [teacher, student] = below.map(({ key, name }) => ({
+    node: loadModelNode,
+    values: { file: name ?? paths[key] },
+  }));
+  return { teacher: teacher!, student, roots };
 }
 
 /** Distilling needs no data; it is for --real-alpha, --gan-weight and --evaluate-every. */

@@ -7,14 +7,12 @@ import type { LoraConfig } from '../trainer/nn/lora.ts';
 import { latestTime } from '../trainer/nn/network.ts';
 import type { RealData } from '../trainer/run/distill-job.ts';
 import { Distiller } from '../trainer/run/distiller.ts';
-import { withLora } from '../trainer/run/lora-model.ts';
 import {
   type FlowModel,
   MAX_STUDENT_STEPS,
   studentSettings,
   TRANSITIONS,
 } from '../trainer/run/model.ts';
-import { loadModel } from '../trainer/run/model-file.ts';
 import {
   densityInputs,
   loopOptions,
@@ -27,21 +25,26 @@ import {
 } from './common-inputs.ts';
 import { openDataset, openPromptSet } from './datasets.ts';
 import { defineNode } from './define-node.ts';
-import { modelKey, openTeacher } from './flow-models.ts';
+import {
+  baseNamed,
+  onlineModelOf,
+  requireSameTeacher,
+  studentModelOf,
+  tellOtherSettings,
+  withLastLora,
+} from './distill-models.ts';
+import { openTeacher } from './flow-models.ts';
 import { ganInputs, readGanInputs } from './gan-inputs.ts';
 import {
   type FlowDatasetHandle,
   FlowDatasetSchema,
-  type FlowModelHandle,
   FlowModelSchema,
   FlowPromptsSchema,
   FlowReportSchema,
-  type OnlineFlowHandle,
   OnlineFlowSchema,
 } from './handles.ts';
 import { fittedToPixels } from './model-size.ts';
 import type { NodeContext } from './node-context.ts';
-import { type FileRef, openFile } from './root-files.ts';
 import { evaluationInputs, openEvaluation } from './training-evaluation.ts';
 import { reportOf, requireFinished, runTraining, storeModel } from './training-run.ts';
 
@@ -144,6 +147,16 @@ export const distillNode = defineNode({
         "First weights of the student: the teacher's (usual), or random ones, which need far more steps. A LoRA is fresh either way.",
     }),
     ...evaluationInputs,
+    student: FlowModelSchema.optional().meta({
+      tooltip:
+        'A student to go on with, from an earlier FGM Distill: with real data or a discriminator, say. Left out, student_init decides.',
+    }),
+    beta1: z.number().min(0).max(0.999).default(0).meta({
+      advanced: true,
+      tooltip:
+        "Adam's decay of the first moment, for student and online flow. 0 is what every recipe uses: momentum can break their alternation.",
+      step: 0.05,
+    }),
   }),
   outputs: {
     student: FlowModelSchema.meta({ tooltip: 'The one-step student, for One-Step Sampler.' }),
@@ -155,6 +168,7 @@ export const distillNode = defineNode({
     const opened = await openTeacher(inputs.teacher, context);
     const teacher = fittedToPixels(opened, inputs.width, inputs.height);
     const onlineModel = await onlineModelOf(inputs.online, teacher, context);
+    const studentModel = await studentModelOf(inputs, context);
     const realData = await realDataOf(inputs, context);
     const gan = await readGanInputs(inputs, context);
     const prompts = await openPromptSet(inputs.prompts, context);
@@ -171,21 +185,25 @@ export const distillNode = defineNode({
     );
     const tStar = inputs.t_star === T_STAR_AUTO ? usualTStar(teacher, lora) : inputs.t_star;
     const { cfg, online_cfg } = inputs;
+    const student = studentSettings({
+      tStar,
+      cIn: inputs.c_in === CIN_AUTO ? tStar : inputs.c_in,
+      steps: inputs.student_steps,
+      shift: inputs.shift,
+      transition: inputs.transition,
+    });
+    tellOtherSettings(studentModel, student, context);
     const distiller = new Distiller({
       teacher,
       online: inputs.online.options,
       ...(onlineModel && { onlineModel }),
+      ...(studentModel && { studentModel }),
       ...loopOptions(inputs),
       lambda1: inputs.lambda1,
       weight: inputs.weight,
-      student: studentSettings({
-        tStar,
-        cIn: inputs.c_in === CIN_AUTO ? tStar : inputs.c_in,
-        steps: inputs.student_steps,
-        shift: inputs.shift,
-        transition: inputs.transition,
-      }),
+      student,
       studentInit: inputs.student_init,
+      beta1: inputs.beta1,
       ...(lora && { lora }),
       ...(prompts && { prompts }),
       ...((cfg > 1 || online_cfg > 1) && { guidance: { teacher: cfg, online: online_cfg } }),
@@ -202,14 +220,14 @@ export const distillNode = defineNode({
     );
     const named = baseNamed(models.student, inputs.teacher.path);
     const file = await storeModel(run, 'student', named, context);
-    const student = lora
+    const trained = lora
       ? withLastLora(inputs.teacher, file)
       : { type: 'FLOW_MODEL' as const, ...file };
     const online = await storeModel(run, 'online', models.online, context);
     requireFinished(outcome, run);
     return {
       outputs: {
-        student,
+        student: trained,
         online: { ...inputs.online, weights: online },
         report: await reportOf(run, `FGM ${run.name}`, context),
       },
@@ -235,27 +253,6 @@ function sizeInput(side: string) {
 function usualTStar({ info }: FlowModel, lora: LoraConfig | undefined): number {
   const latest = latestTime(info.network);
   return lora || info.network.kind === 'mmdit' ? latest : Math.min(0.97, latest);
-}
-
-/** The online flow's weights from an earlier run. */
-async function onlineModelOf(
-  { weights, options }: OnlineFlowHandle,
-  teacher: FlowModel,
-  context: NodeContext,
-): Promise<FlowModel | undefined> {
-  if (!weights) return undefined;
-  const file = await openFile(context.roots, weights);
-  return options.lora ? withLora(teacher, file, 1) : loadModel(file);
-}
-
-/** A LoRA is nothing without its base, so its file says which one that is. */
-function baseNamed({ info, ...weights }: FlowModel, file: string): FlowModel {
-  if (!info.lora) return { info, ...weights };
-  return { info: { ...info, lora: { ...info.lora, file } }, ...weights };
-}
-
-function withLastLora({ loras = [], ...base }: FlowModelHandle, file: FileRef): FlowModelHandle {
-  return { ...base, loras: [...loras, { file, strength: 1 }] };
 }
 
 /** What evaluations compare with where no other data is connected. */
@@ -293,14 +290,5 @@ async function realDataOf(
   throw new FlowstepError('WORKFLOW_INVALID', 'real_alpha below 1 needs real data', {
     field: 'dataset',
     hint: 'Connect Flow Dataset, or set real_alpha and real_beta to 1.',
-  });
-}
-
-/** An online flow that follows another teacher starts far from the student and the loss means nothing. */
-function requireSameTeacher(teacher: FlowModelHandle, online: OnlineFlowHandle): void {
-  if (modelKey(teacher) === online.teacher) return;
-  throw new FlowstepError('WORKFLOW_INVALID', 'the online flow was made for another teacher', {
-    field: 'online',
-    hint: 'Wire the same model into the "teacher" inputs of Online Flow and FGM Distill.',
   });
 }

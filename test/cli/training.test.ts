@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { weightsHash } from '../../src/trainer/run/model.ts';
 import { loadModel } from '../../src/trainer/run/model-file.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { bitsOf } from '../support/training.ts';
@@ -129,6 +130,22 @@ describe('flowstep distill', () => {
       path: 'runs/pts/teacher.safetensors',
     });
     expect(nodes[1].outputs.online.options).toMatchObject({ updates: 2, learningRate: 3e-4 });
+  });
+
+  test('--student goes on with a student, wherever it lies', async () => {
+    const { output, call, teacher } = await placeWithTeacher();
+    const distil = (...args: string[]) =>
+      call('distill', '--teacher', teacher, '--steps', '1', ...QUICK, ...args);
+    expect(await distil('--run-name', 'one')).toMatchObject({ code: 0 });
+    const first = join(output, 'runs/one/student.safetensors');
+    const elsewhere = join(output, '../elsewhere/first.safetensors');
+    await cp(first, elsewhere);
+    const hash = weightsHash(await loadModel(first));
+    for (const [name, file] of Object.entries({ two: first, three: elsewhere })) {
+      expect(await distil('--run-name', name, '--student', file)).toMatchObject({ code: 0 });
+      const { info } = await loadModel(join(output, `runs/${name}/student.safetensors`));
+      expect(info.training['studentStart']).toBe(hash);
+    }
   });
 
   test('takes real data with --dataset', async () => {

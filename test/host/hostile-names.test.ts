@@ -215,6 +215,12 @@ const INPUTS: readonly PathInput[] = [
     online: online({ weights: ref(MODEL, path, 'output') }),
     ...training,
   })),
+  reader('FlowstepDistill', 'student', (path) => ({
+    teacher: site.model,
+    online: online({}),
+    student: fileOf(MODEL, path),
+    ...training,
+  })),
   reader('FlowstepDistill', 'dataset', (path) => ({
     teacher: site.model,
     online: online({}),

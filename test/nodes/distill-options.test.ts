@@ -1,7 +1,7 @@
 /** @file Real data and students of several steps in FGM Distill. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { studentSettings } from '../../src/trainer/run/model.ts';
+import { studentSettings, weightsHash } from '../../src/trainer/run/model.ts';
 import { loadModel } from '../../src/trainer/run/model-file.ts';
 import type { Tensor } from '../../src/trainer/tensor.ts';
 import { makeContext, makeRoots } from './support.ts';
@@ -81,5 +81,56 @@ describe('students of several steps', () => {
     expect(await draw({})).toEqual(await draw({ steps: 3 }));
     expect(await draw({ steps: 1 })).not.toEqual(await draw({}));
     await expect(draw({ steps: 4 })).rejects.toMatchObject({ code: 'VALUE_OUT_OF_RANGE' });
+  });
+});
+
+describe('a student to go on with', () => {
+  async function stages(second: object) {
+    const base = makeContext(await makeRoots());
+    const notices: string[] = [];
+    const context = { ...base, onNotice: (message: string) => notices.push(message) };
+    const teacher = (await trainTeacher(context)).outputs['model'];
+    const first = await run(
+      'FlowstepDistill',
+      { teacher, online: await onlineFlow(teacher, context), run_name: 'one', ...tiny },
+      context,
+    );
+    const { student, online } = first.outputs;
+    const inputs = { teacher, online, student, run_name: 'two', ...tiny, ...second };
+    const { outputs } = await run('FlowstepDistill', inputs, context);
+    return { notices, first: student, second: outputs['student'], teacher, context };
+  }
+
+  test('goes on with the weights of both flows, and the new model says so', async () => {
+    const { notices, context } = await stages({ learning_rate: 1e-8, ema_decay: 0 });
+    const [one, two] = await Promise.all(
+      ['one', 'two'].map((name) =>
+        loadModel(join(context.roots.output, `runs/${name}/student.safetensors`)),
+      ),
+    );
+    const farthest = Math.max(...two!.parameters.map((x, i) => Math.abs(x - one!.parameters[i]!)));
+    expect(farthest).toBeLessThan(1e-6);
+    expect(two!.info.training['studentStart']).toBe(weightsHash(one!));
+    expect(notices).toEqual([]);
+  });
+
+  test('tells when it goes on with other settings', async () => {
+    expect((await stages({ t_star: 0.8, student_steps: 2 })).notices).toEqual([
+      'the student was made for t* 0.97, c_in 0.97 and 1 step(s); it goes on with t* 0.8, c_in 0.8 and 2',
+    ]);
+  });
+
+  test('must be a student', async () => {
+    const { teacher, context } = await stages({});
+    const inputs = {
+      teacher,
+      online: await onlineFlow(teacher, context),
+      student: teacher,
+      ...tiny,
+    };
+    await expect(run('FlowstepDistill', inputs, context)).rejects.toMatchObject({
+      code: 'MODEL_INVALID',
+      details: { field: 'student' },
+    });
   });
 });

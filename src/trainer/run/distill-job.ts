@@ -61,6 +61,10 @@ export interface DistillJob extends LoopOptions {
   readonly student: StudentSettings;
   /** First weights of a student without adapters: the teacher's unless said otherwise. */
   readonly studentInit?: 'teacher' | 'random';
+  /** A student to go on with, instead of `studentInit`: its weights, or its adapters. */
+  readonly studentModel?: FlowModel;
+  /** Adam's decay of the first moment, for student and online flow; left out = 0. */
+  readonly beta1?: number;
   /** The student is adapters on the teacher's weights instead of a network of its own. */
   readonly lora?: LoraConfig;
   /** For networks that take text; drawn evenly. */
@@ -72,8 +76,8 @@ export interface DistillJob extends LoopOptions {
 
 /** The configuration but for network and student settings, which a model file has places of their own for. */
 export function factsOf(job: DistillJob): Readonly<Record<string, Json>> {
-  const { teacher, online, onlineModel, lambda1, weight, lora, prompts, guidance, realData, gan } =
-    job;
+  const { teacher, online, onlineModel, studentModel, lambda1, weight } = job;
+  const { lora, prompts, guidance, realData, gan, beta1 } = job;
   return {
     method: 'fgm',
     teacher: weightsHash(teacher),
@@ -81,6 +85,8 @@ export function factsOf(job: DistillJob): Readonly<Record<string, Json>> {
     lambda1,
     weight,
     ...(job.studentInit === 'random' && { studentInit: 'random' }),
+    ...(studentModel && { studentStart: weightsHash(studentModel) }),
+    ...(beta1 && { beta1 }),
     ...(lora && { lora }),
     ...(prompts && { prompts: { name: prompts.name, hash: prompts.hash } }),
     ...(guidance && { guidance: { ...guidance } }),
@@ -113,6 +119,8 @@ export function onlineParameters(job: DistillJob): ParameterList {
 
 /** First weights of the student. */
 export function studentStart(job: DistillJob, list: ParameterList): Float32Array {
+  const { studentModel } = job;
+  if (studentModel) return (studentModel.adapters ?? studentModel).parameters.slice();
   const isFresh = job.lora || job.studentInit === 'random';
   return isFresh ? initialise(list, job.seed) : job.teacher.parameters.slice();
 }
@@ -129,7 +137,7 @@ export function onlineStart(job: DistillJob, list: ParameterList): Float32Array 
 
 /** Throws SHAPE_MISMATCH or VALUE_OUT_OF_RANGE when teacher, online flow, real data and conditions (classes or prompts) do not fit together. */
 export function checkJob(job: DistillJob, conditions: number): void {
-  const { teacher, onlineModel, online, realData, gan, student, guidance } = job;
+  const { teacher, onlineModel, studentModel, online, realData, gan, student, guidance } = job;
   const { network } = teacher.info;
   const list = parameterList(network);
   const latest = latestTime(network);
@@ -143,7 +151,21 @@ export function checkJob(job: DistillJob, conditions: number): void {
   checkWeights('the teacher', teacher, network, list);
   if (onlineModel) {
     checkWeights('the online flow', onlineModel, network, list);
-    checkAdapters(onlineModel, online.lora);
+    checkAdapters('the online flow', onlineModel, online.lora);
+  }
+  if (studentModel) {
+    checkWeights('the student', studentModel, network, list);
+    checkAdapters('the student', studentModel, job.lora);
+    if (job.studentInit === 'random') {
+      throw new FlowstepError(
+        'VALUE_OUT_OF_RANGE',
+        'a student to go on with cannot start from random weights',
+        {
+          field: 'student_init',
+          hint: 'Set student_init to teacher, or leave the student out.',
+        },
+      );
+    }
   }
   if (online.lora && online.init === 'random') {
     throw new FlowstepError('VALUE_OUT_OF_RANGE', 'adapters cannot start from random weights', {
@@ -182,11 +204,11 @@ function requireFit(
   );
 }
 
-function checkAdapters({ adapters }: FlowModel, lora: LoraConfig | undefined): void {
+function checkAdapters(what: string, { adapters }: FlowModel, lora: LoraConfig | undefined): void {
   if (JSON.stringify(adapters?.config) === JSON.stringify(lora)) return;
   throw new FlowstepError(
     'SHAPE_MISMATCH',
-    `the online flow has ${adapters ? `adapters of rank ${adapters.config.rank}` : 'no adapters'}, and ${lora ? `rank ${lora.rank}` : 'none'} are asked for`,
+    `${what} has ${adapters ? `adapters of rank ${adapters.config.rank}` : 'no adapters'}, and ${lora ? `rank ${lora.rank}` : 'none'} are asked for`,
     { field: 'lora_rank', hint: 'Go on with the settings that it was made with.' },
   );
 }
@@ -200,7 +222,7 @@ function checkWeights(
   const same = JSON.stringify(model.info.network) === JSON.stringify(network);
   if (!same || model.parameters.length !== list.size) {
     throw new FlowstepError('SHAPE_MISMATCH', `${what} is another network than the teacher`, {
-      hint: 'use the online flow that belongs to this teacher',
+      hint: 'Use the one that belongs to this teacher.',
     });
   }
 }

@@ -42,7 +42,7 @@ import type { StepResult, Trainer } from './trainer.ts';
 
 type DistillModels = { readonly student: FlowModel; readonly online: FlowModel };
 
-/** beta1 = 0: other values break the alternation (RealUID, SiD). */
+/** beta1 is 0 unless asked for: other values can break the alternation (RealUID, SiD). */
 export const ADAM = { beta1: 0, beta2: 0.999, epsilon: 1e-8 } as const;
 
 export class Distiller implements Trainer<DistillModels> {
@@ -85,6 +85,7 @@ export class Distiller implements Trainer<DistillModels> {
 
     const options = {
       ...ADAM,
+      beta1: job.beta1 ?? ADAM.beta1,
       clipNorm: job.clipNorm,
       clipValue: job.clipValue,
       emaDecay: job.emaDecay,
