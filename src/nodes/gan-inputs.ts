@@ -10,18 +10,18 @@ import type { NodeContext } from './node-context.ts';
 export const ganInputs = {
   gan_weight: z.number().min(0).max(1000).default(0).meta({
     tooltip:
-      'Weight of a discriminator in the loss of the student, for fine detail; 0 = none. It needs a data set.',
+      'Weight of a discriminator in the loss of the student, for fine detail, such as 0.4; 0 = none. It needs a data set, and a student that is past its worst.',
     step: 0.1,
   }),
-  gan_discriminator_weight: z.number().min(0).max(1000).default(1).meta({
+  gan_discriminator_weight: z.number().min(0).max(1000).default(0.4).meta({
     advanced: true,
     tooltip: "Weight of the discriminator's loss beside the online flow's.",
     step: 0.1,
   }),
-  gan_head: z.enum(GAN_HEADS).default('linear').meta({
+  gan_head: z.enum(GAN_HEADS).default('channels').meta({
     advanced: true,
     tooltip:
-      'What the discriminator makes of the features of the online flow: linear, one logit (RealUID); channels, a logit for each, without weights (SiD2A).',
+      'What the discriminator makes of the features of the online flow: channels, a logit for each, without weights (SiD2A); linear, one logit, a weighted sum of them (RealUID).',
   }),
   gan_start: z.int().min(0).max(100_000_000).default(0).meta({
     advanced: true,

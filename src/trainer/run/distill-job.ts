@@ -38,10 +38,10 @@ export interface RealData extends RealDataWeights {
   readonly dataset: Dataset;
 }
 
-/** A discriminator on the online flow's features; weights of 0 turn it off. */
+/** A discriminator on the online flow's features; weights of 0 turn it off. They stand beside losses a sample's element. */
 export interface GanOptions {
   readonly dataset: Dataset;
-  /** Of the student's term, beside FGM's loss, which is a sum over a sample. */
+  /** Of the student's term, beside FGM's loss. */
   readonly weight: number;
   /** Of the discriminator's loss, beside the online flow's. */
   readonly discriminatorWeight: number;

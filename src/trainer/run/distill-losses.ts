@@ -8,8 +8,10 @@ import { fgmLoss, oneStepStudent, predictedData, velocityWeight } from '../metho
 import { flowMatchingLoss } from '../methods/flow-matching.ts';
 import { deceptionLoss, discriminatorLoss, type GanHead } from '../methods/gan.ts';
 import { type Judged, realDataOnlineLoss, scaledVelocity } from '../methods/real-data.ts';
+import { sampleShape } from '../nn/config.ts';
 import { linearHead } from '../nn/features.ts';
 import type { Condition } from '../nn/network.ts';
+import { sizeOf } from '../tensor.ts';
 import { conditionIn } from './conditions.ts';
 import { GAN, REAL } from './distill-feeds.ts';
 import type { DistillJob } from './distill-job.ts';
@@ -68,7 +70,7 @@ export function onlineLoss(
   const condition = conditionIn(feeds, x0.shape[0]!, GAN);
   const real = judge(feeds[`${GAN}x`]!, feeds[`${GAN}realNoise`]!, condition);
   const discriminator = discriminatorLoss(real, judge(x0, feeds[`${GAN}noise`]!));
-  const share = mul(feeds[GAN_ON]!, job.gan.discriminatorWeight);
+  const share = mul(feeds[GAN_ON]!, ganScale(job, job.gan.discriminatorWeight));
   return { loss: add(flow, mul(discriminator, share)), meters: { flow, discriminator } };
 }
 
@@ -79,6 +81,11 @@ function onRealData(job: DistillJob, online: Velocity, feeds: Feeds): Judged {
   const condition = { ...conditionIn(feeds, x0.shape[0]!, REAL), augment };
   const weight = weightOf(job.online, job.teacher.info.network, t);
   return { v: online(xt, t, condition), c, weight };
+}
+
+/** The other losses are sums over a sample's elements: a weight means the same for samples of any size. */
+function ganScale({ teacher }: DistillJob, weight: number): number {
+  return weight * sizeOf(sampleShape(teacher.info.network));
 }
 
 /** The discriminator: logits [B, L] of samples x with noise. */
@@ -109,6 +116,6 @@ export function studentLoss(
   if (!job.gan) return { loss, meters, held };
   const judge = judgeOf(job.gan.head, field('online'), feeds);
   const deception = deceptionLoss(judge(x0, feeds[`${GAN}noise`]!));
-  const share = mul(feeds[GAN_ON]!, job.gan.weight);
+  const share = mul(feeds[GAN_ON]!, ganScale(job, job.gan.weight));
   return { loss: add(loss, mul(deception, share)), meters: { ...meters, deception }, held };
 }
