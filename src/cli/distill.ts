@@ -1,13 +1,12 @@
 /** @file `flowstep distill`: a student of one or few steps from a teacher file, without a workflow file. */
 import { existsSync } from 'node:fs';
-import { join, relative, resolve, sep } from 'node:path';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { FlowstepError } from '../errors.ts';
 import { distillNode } from '../nodes/distill.ts';
 import { loadModelNode } from '../nodes/load-model.ts';
 import type { Roots } from '../nodes/node-context.ts';
 import { onlineFlowNode } from '../nodes/online-flow.ts';
-import { isInside } from '../nodes/root-files.ts';
 import { adoptPaths } from './adopt-paths.ts';
 import { addEngineOptions } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
@@ -15,8 +14,9 @@ import { addNodeOptions, type NodeOptions } from './node-options.ts';
 import {
   addDatasetOptions,
   addTrainingOptions,
+  outputName,
   type PlannedNode,
-  planDataset,
+  planData,
   planFeatures,
   rootsOf,
   runPlan,
@@ -59,8 +59,13 @@ export function addDistillCommand(program: Command, io: Io): void {
       before,
       io,
     );
-    const real = planRealData(data, given, roots, io);
-    const trained = planFeatures(distilling.values(given), before, real?.roots ?? roots, io);
+    requireDataset(data, given);
+    const wanted = { dataset: given['dataset'] !== undefined, prompts: given.prompts };
+    const found = planData(data, given, wanted, roots, io);
+    const trained = planFeatures(distilling.values(given), before, found.roots, io);
+    const more = Object.entries({ dataset: found.dataset, student, prompts: found.prompts }).filter(
+      (entry): entry is [string, PlannedNode] => entry[1] !== undefined,
+    );
     const nodes: PlannedNode[] = [
       teacher,
       { node: onlineFlowNode, values: { teacher: ['1', 0], ...online.values(given) } },
@@ -70,12 +75,10 @@ export function addDistillCommand(program: Command, io: Io): void {
           teacher: ['1', 0],
           online: ['2', 0],
           ...trained.values,
-          ...(real && { dataset: ['4', 0] }),
-          ...(student && { student: [real ? '5' : '4', 0] }),
+          ...Object.fromEntries(more.map(([input], i) => [input, [String(i + 4), 0]])),
         },
       },
-      ...(real ? [real.node] : []),
-      ...(student ? [student] : []),
+      ...more.map(([, node]) => node),
     ];
     await runPlan(nodes, trained.roots, given, io);
   });
@@ -88,12 +91,10 @@ function planModels(
   io: Io,
 ): { teacher: PlannedNode; student: PlannedNode | undefined; roots: Roots } {
   const below = Object.entries(files).map(([key, file]) => {
-    const path = resolve(file);
-    const name = relative(before.output, path);
+    const kept = outputName(file, before);
     // Load Flow Model looks in the models folder first, then in the output folder.
-    const isOutput =
-      existsSync(path) && isInside(before.output, path) && !existsSync(join(before.models, name));
-    return { key, file, name: isOutput ? name.split(sep).join('/') : undefined };
+    const isOutput = kept !== undefined && !existsSync(join(before.models, kept));
+    return { key, file, name: isOutput ? kept : undefined };
   });
   const others = below.filter(({ name }) => name === undefined);
   const { roots, paths } = adoptPaths(
@@ -110,15 +111,9 @@ function planModels(
 }
 
 /** Distilling needs no data; it is for --real-alpha, --gan-weight and --evaluate-every. */
-function planRealData(
-  data: NodeOptions,
-  given: DistillChoice & Record<string, unknown>,
-  roots: Roots,
-  io: Io,
-): { node: PlannedNode; roots: Roots } | undefined {
-  if (given['dataset'] !== undefined) return planDataset(data, given, roots, io);
-  const [lost] = data.given(given);
-  if (lost === undefined) return undefined;
+function requireDataset(data: NodeOptions, given: Readonly<Record<string, unknown>>): void {
+  const [lost] = given['dataset'] === undefined ? data.given(given) : [];
+  if (lost === undefined) return;
   throw new FlowstepError('USAGE', `${lost} needs --dataset`, {
     hint: 'Name the data set, or leave its options out: a student needs no data.',
   });

@@ -7,7 +7,7 @@ import { addNodeOptions } from './node-options.ts';
 import {
   addDatasetOptions,
   addTrainingOptions,
-  planDataset,
+  planData,
   planFeatures,
   rootsOf,
   runPlan,
@@ -30,9 +30,15 @@ export function addTrainCommand(program: Command, io: Io): void {
   const training = addNodeOptions(command, { node: trainTeacherNode, heading: 'Training' });
   command.action(async (given: TrainingChoice & Record<string, unknown>) => {
     const before = rootsOf(given, io);
-    const { node: dataset, roots } = planDataset(data, given, before, io);
+    const wanted = { dataset: true, prompts: given.prompts };
+    const { dataset, prompts, roots } = planData(data, given, wanted, before, io);
     const trained = planFeatures(training.values(given), before, roots, io);
-    const values = { dataset: ['1', 0], ...trained.values };
-    await runPlan([dataset, { node: trainTeacherNode, values }], trained.roots, given, io);
+    const values = {
+      dataset: ['1', 0],
+      ...trained.values,
+      ...(prompts && { prompts: ['3', 0] }),
+    };
+    const nodes = [dataset!, { node: trainTeacherNode, values }, ...(prompts ? [prompts] : [])];
+    await runPlan(nodes, trained.roots, given, io);
   });
 }

@@ -10,6 +10,7 @@ import { allNodes } from '../nodes/all-nodes.ts';
 import { datasetNode } from '../nodes/dataset.ts';
 import type { FlowNode } from '../nodes/define-node.ts';
 import type { Roots } from '../nodes/node-context.ts';
+import { promptSetNode } from '../nodes/prompt-set.ts';
 import { isInside } from '../nodes/root-files.ts';
 import { atomicWrite } from '../trainer/files/atomic-write.ts';
 import { adoptPaths } from './adopt-paths.ts';
@@ -22,6 +23,7 @@ export interface TrainingChoice {
   readonly out?: string;
   readonly saveWorkflow?: string;
   readonly json?: boolean;
+  readonly prompts?: string;
 }
 
 /** A node of the workflow; a link is a value [node id, slot]. */
@@ -30,9 +32,10 @@ export interface PlannedNode {
   readonly values: Readonly<Record<string, unknown>>;
 }
 
-/** Adds --out, --save-workflow and --json. */
+/** Adds --prompts, --out, --save-workflow and --json. */
 export function addTrainingOptions(command: Command): Command {
   return command
+    .option('--prompts <FILE>', 'for models that take text: embeddings from Flow Prompt Set')
     .option(
       '--out <DIR>',
       'folder for everything that is written (default: FLOWSTEP_OUTPUT or output)',
@@ -64,11 +67,39 @@ export function planDataset(
   before: Roots,
   io: Io,
 ): { node: PlannedNode; roots: Roots } {
-  const values = options.values(given);
-  const typed = Object.fromEntries(DATA_PATHS.map((name) => [name, String(values[name] ?? '')]));
-  const { roots, paths } = adoptPaths(before, 'data', typed);
+  const { dataset, roots } = planData(options, given, { dataset: true }, before, io);
+  return { node: dataset!, roots };
+}
+
+/** As `planDataset`, where a data set is wanted, and a node for the prompts, where there are any. */
+export function planData(
+  options: NodeOptions,
+  given: Readonly<Record<string, unknown>>,
+  wanted: { readonly dataset: boolean; readonly prompts?: string | undefined },
+  before: Roots,
+  io: Io,
+): { dataset?: PlannedNode; prompts?: PlannedNode; roots: Roots } {
+  const values = wanted.dataset ? options.values(given) : {};
+  const typed = DATA_PATHS.map((name) => [name, String(values[name] ?? '')]);
+  const { prompts = '' } = wanted;
+  // Flow Prompt Set looks below the output folder too, where it keeps its own files.
+  const kept = outputName(prompts, before);
+  const all = Object.fromEntries([...typed, ['prompts', kept === undefined ? prompts : '']]);
+  const { roots, paths } = adoptPaths(before, 'data', all);
   tellRoot(io, before, roots, 'data', 'FLOWSTEP_DATA');
-  return { node: { node: options.node, values: { ...values, ...paths } }, roots };
+  const { prompts: promptsPath, ...dataPaths } = paths;
+  return {
+    ...(wanted.dataset && { dataset: { node: options.node, values: { ...values, ...dataPaths } } }),
+    ...(prompts && { prompts: { node: promptSetNode, values: { file: kept ?? promptsPath } } }),
+    roots,
+  };
+}
+
+/** The name below the output folder of a file that lies there. */
+export function outputName(file: string, { output }: Roots): string | undefined {
+  const path = resolve(file);
+  if (file === '' || !existsSync(path) || !isInside(output, path)) return undefined;
+  return relative(output, path).split(sep).join('/');
 }
 
 /**
