@@ -1,4 +1,7 @@
-"""ComfyUI-Manager runs this after it has fetched the pack: installs the packages of the server, and builds it in a clone."""
+"""ComfyUI-Manager runs this after it has fetched the pack: installs the packages of the server, and builds it in a clone.
+
+`python install.py --cuda` then downloads ONNX Runtime for NVIDIA cards (about 250 MB) into the pack's own folder.
+"""
 from __future__ import annotations
 
 import importlib.util
@@ -36,6 +39,20 @@ def server_command() -> list[str]:
     return [find_node(), str(program)]
 
 
+def nvidia_folders() -> list[str]:
+    """Where NVIDIA's libraries lie in this Python: in its nvidia-* packages and in PyTorch. Nothing is imported."""
+    places = {"nvidia": ("*/lib", "*/bin/x86_64", "*/bin"), "torch": ("lib",)}
+    specs = {name: importlib.util.find_spec(name) for name in places}
+    roots = {name: list(spec.submodule_search_locations or []) for name, spec in specs.items() if spec}
+    return [str(path) for name in roots for root in roots[name] for place in places[name] for path in sorted(Path(root).glob(place))]
+
+
+def cuda_environment() -> dict[str, str]:
+    """Tells the server of them, unless it is told otherwise."""
+    name = "FLOWSTEP_CUDA_LIBRARIES"
+    return {name: os.environ.get(name) or os.pathsep.join(nvidia_folders())}
+
+
 def npm_command(node: str) -> list[str]:
     """The npm that came with this Node.js, else that of the PATH."""
     folder = Path(node).resolve().parent
@@ -58,6 +75,9 @@ def main() -> None:
     commands = [["ci", "--omit=dev"]] if is_built else [["ci"], ["run", "build"]]
     for command in commands:
         subprocess.run([*npm, *command], cwd=PACK, check=True)
+    if "--cuda" in sys.argv[1:]:
+        environment = {**os.environ, **cuda_environment(), "FLOWSTEP_PYTHON": sys.executable}
+        subprocess.run([*server_command(), "doctor", "--install", "cuda"], env=environment, check=False)
 
 
 if __name__ == "__main__":

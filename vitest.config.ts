@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     // They start the real ComfyUI and take minutes: `npm run test:comfyui`, `npm run test:browser`.
-    exclude: ['test/comfyui/**', 'test/browser/**'],
+    exclude: ['test/comfyui/**', 'test/browser/**', 'test/webgpu/**'],
     testTimeout: 60_000,
     pool: 'forks',
     maxWorkers: 2,

@@ -2,6 +2,7 @@
  * @file `npm run bench`: this product's figures, beside PyTorch's where BENCH_PYTHON names a Python with torch.
  *
  *     BENCH_PYTHON=/path/to/python npm run bench -- [CONFIG ...] [--rounds N] [--seconds S] [--save]
+ *     ... npm run bench -- dit-b --device cuda --precision tf32
  *
  * The two run in turn as processes of their own, so that a change of the machine's speed meets both;
  * each figure is the least of all rounds. On a machine that does other work the ratios mean nothing.
@@ -13,7 +14,10 @@ import { parseArgs } from 'node:util';
 import { mergeResults } from './results.ts';
 
 const FIGURES = ['train_ms', 'fgm_ms', 'sample1_ms', 'sample50_ms', 'peak_mib'] as const;
-type Figures = Partial<Record<(typeof FIGURES)[number], number | null>> & { peer?: string };
+type Figures = Partial<Record<(typeof FIGURES)[number], number | null>> & {
+  peer?: string;
+  roofline?: object;
+};
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -22,12 +26,15 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '5' },
     threads: { type: 'string', default: '2' },
+    device: { type: 'string', default: 'cpu' },
+    precision: { type: 'string', default: 'fp32' },
+    compile: { type: 'boolean', default: false },
     save: { type: 'boolean', default: false },
   },
   allowPositionals: true,
 });
 const python = process.env['BENCH_PYTHON'];
-const { rounds, seconds, threads } = values;
+const { rounds, seconds, threads, device, precision } = values;
 
 /** Runs a command that prints one JSON object. */
 function figures(command: string, args: readonly string[]): Promise<Figures> {
@@ -49,16 +56,19 @@ const ours = (config: string) =>
   figures(process.execPath, [
     ...['--import', 'tsx', here('../src/main.ts'), 'bench', '--config', config],
     ...['--threads', threads, '--seconds', seconds, '--json'],
+    ...['--device', device, '--precision', precision],
   ]);
 const theirs = (config: string) =>
   figures(python!, [
     here('./peer/torch_fgm.py'),
     config,
-    '--threads',
-    threads,
-    '--seconds',
-    seconds,
+    ...['--threads', threads, '--seconds', seconds, '--device', device],
+    ...(precision === 'bf16' || precision === 'fp16' ? ['--amp', precision] : []),
+    ...(precision === 'fp32' ? ['--no-tf32'] : []),
+    ...(values.compile ? ['--compile'] : []),
   ]);
+/** What the figures are of, beside the configuration. */
+const how = device === 'cpu' ? '' : `, ${device} ${precision}${values.compile ? ', compiled' : ''}`;
 
 function least(runs: readonly Figures[]): Figures {
   const best = (key: (typeof FIGURES)[number]) => {
@@ -88,7 +98,7 @@ for (const config of positionals.length ? positionals : ['mlp-2d', 'dit-s']) {
     console.log(
       `${name.padEnd(10)} ${FIGURES.map((k) => String(of[k] ?? '-').padStart(12)).join('')}`,
     );
-  console.log(`\n${config}, ${threads} threads, least of ${rounds} rounds`);
+  console.log(`\n${config}${how}, ${threads} threads, least of ${rounds} rounds`);
   console.log(`${''.padEnd(10)} ${FIGURES.map((k) => k.padStart(12)).join('')}`);
   row('flowstep', flowstep);
   if (torch) {
@@ -96,8 +106,8 @@ for (const config of positionals.length ? positionals : ['mlp-2d', 'dit-s']) {
     row('ratio', ratio);
   }
   if (values.save) {
-    await mergeResults('speed', config, {
-      flowstep,
+    await mergeResults('speed', `${config}${how}`, {
+      flowstep: { ...flowstep, roofline: mine.at(-1)?.roofline },
       ...(torch && { torch: { peer: peer[0]?.peer, ...torch }, ratio }),
       rounds: Number(rounds),
       threads: Number(threads),

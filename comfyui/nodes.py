@@ -24,7 +24,8 @@ def run_node(name: str, attributes: Message, values: Message) -> Any:
     context = get_executing_context()
     reporter = Reporter(context.prompt_id, context.node_id)
     is_training = attributes["OUTPUT_NODE"] and attributes["CATEGORY"] == "flowstep/training"
-    if is_training and SERVER.device == "cuda" and not SERVER.is_remote and not management.cpu_mode():
+    is_here = is_training and not SERVER.is_remote and not management.cpu_mode()
+    if is_here and (SERVER.device != "auto" or SERVER.address()) and SERVER.device == "cuda":
         # It needs the card that ComfyUI's own models fill.
         management.unload_all_models()
         management.soft_empty_cache()

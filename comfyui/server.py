@@ -8,7 +8,7 @@ import subprocess
 
 import folder_paths
 
-from ..install import PACK, server_command
+from ..install import PACK, cuda_environment, server_command
 
 KINDS = ("flowstep", "checkpoints", "diffusion_models", "loras")  # ComfyUI's folders of models.
 for folder in (os.path.join(folder_paths.models_dir, "flowstep"), str(PACK / "models")):
@@ -38,7 +38,7 @@ class Server:
         self._url = os.environ.get("FLOWSTEP_URL", "")
         self.is_remote = self._url != ""
         self._token = os.environ.get("FLOWSTEP_TOKEN", "") if self.is_remote else secrets.token_hex(32)
-        self.device = os.environ.get("FLOWSTEP_DEVICE", "cpu")
+        self.device = os.environ.get("FLOWSTEP_DEVICE", "auto")
         self._child: subprocess.Popen[str] | None = None
 
     def address(self) -> tuple[str, str]:
@@ -56,10 +56,11 @@ class Server:
         }
         # A session of its own: Ctrl-C is for ComfyUI. The child ends in order when its stdin does, however ComfyUI ends.
         options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "start_new_session": True}
-        self._child = subprocess.Popen(command, env={**os.environ, **folders}, cwd=PACK, **options)
+        self._child = subprocess.Popen(command, env={**os.environ, **cuda_environment(), **folders}, cwd=PACK, **options)
         try:
             print(self._token, file=self._child.stdin, flush=True)
-            self._url = json.loads(self._child.stdout.readline())["url"]
+            told = json.loads(self._child.stdout.readline())
+            self._url, self.device = told["url"], told["device"]
         except (OSError, ValueError):
             self._child.kill()
             raise FlowstepError("the Flowstep server did not start", "ComfyUI's log has what it said.") from None

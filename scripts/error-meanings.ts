@@ -24,6 +24,7 @@ export const ERROR_MEANINGS: Record<ErrorCode, string> = {
   LIBRARY_NOT_FOUND: 'the library that computes is not installed for this device',
   DEVICE_UNAVAILABLE: 'the device that was asked for cannot be used',
   ENGINE: 'ONNX Runtime failed',
+  OUT_OF_MEMORY: 'the device, or the machine, has less memory than is needed',
   INTERRUPTED: 'the execution was cancelled; what was trained is kept',
   PROTOCOL_VERSION: 'the two sides speak different versions of this protocol',
   MESSAGE_INVALID: 'a message or frame cannot be read, or does not fit what came before',

@@ -27,6 +27,7 @@ export const ERROR_CODES = {
   LIBRARY_NOT_FOUND: 'operational',
   DEVICE_UNAVAILABLE: 'operational',
   ENGINE: 'operational',
+  OUT_OF_MEMORY: 'operational',
   INTERRUPTED: 'operational',
   PROTOCOL_VERSION: 'user',
   MESSAGE_INVALID: 'user',

@@ -1,6 +1,11 @@
 /** @file `flowstep bench`: milliseconds of a training step, an FGM iteration and a sample on this machine. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { BENCH_CONFIGS, type BenchConfig, benchmark } from '../trainer/run/benchmark.ts';
+import {
+  BENCH_CONFIGS,
+  type BenchConfig,
+  type BenchResult,
+  benchmark,
+} from '../trainer/run/benchmark.ts';
 import { addEngineOptions, type EngineChoice } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
 import { wholeNumber } from './options.ts';
@@ -28,10 +33,23 @@ export function addBenchCommand(program: Command, io: Io): void {
     .action(async (options: Options) => {
       const result = await benchmark(options);
       if (options.json) io.stdout.write(`${JSON.stringify(result)}\n`);
-      else
-        for (const [name, value] of Object.entries(result))
-          io.stdout.write(`${name.padEnd(12)} ${value}\n`);
+      else for (const line of benchLines(result)) io.stdout.write(`${line}\n`);
     });
+}
+
+function benchLines({ roofline, ...figures }: BenchResult): string[] {
+  const { achieved_flops, matmul_flops, achieved_bytes, copy_bytes } = roofline;
+  const { share_of_matmul, share_of_copy } = roofline;
+  const giga = (value: number) => (value / 1e9).toFixed(1);
+  const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
+  const row = (name: string, value: unknown) => `${name.padEnd(12)} ${value}`;
+  return [
+    ...Object.entries(figures).map(([name, value]) => row(name, value)),
+    row(
+      'roofline',
+      `${giga(achieved_flops)} of ${giga(matmul_flops)} GFLOP/s (${percent(share_of_matmul)}), ${giga(achieved_bytes)} of ${giga(copy_bytes)} GB/s (${percent(share_of_copy)})`,
+    ),
+  ];
 }
 
 function positive(text: string): number {

@@ -1,23 +1,65 @@
 /** @file The options of every command that computes: on which device, with how many threads. */
 import { type Command, Option } from 'commander';
+import { chooseDevice } from '../host/choose-device.ts';
 import { engine } from '../trainer/runtime/engine.ts';
 import { DEVICES, type Device } from '../trainer/runtime/library.ts';
-import { wholeNumber } from './options.ts';
+import {
+  type ComputeOptions,
+  computeOptions,
+  PRECISIONS,
+  type PrecisionName,
+} from '../trainer/runtime/providers.ts';
+import { realNumber, wholeNumber } from './options.ts';
+import { probeDevice } from './probe.ts';
+
+/** `auto` is one of the others, chosen by trying. */
+export type DeviceName = Device | 'auto';
 
 export interface EngineChoice {
-  readonly device?: Device;
+  readonly device?: DeviceName;
   readonly threads?: number;
+  readonly precision?: PrecisionName;
+  /** GiB. */
+  readonly gpuMemory?: number;
 }
+
+const GIB = 2 ** 30;
+/** More than any card has. */
+const MAX_GPU_GIB = 4096;
+
+/** The device unless another is given. */
+const USUAL = 'cpu';
 
 /** Adds --device and --threads; they take effect before the command's action. */
 export function addEngineOptions(command: Command): Command {
-  const defaults = { device: 'cpu', threads: 'all processors' };
-  return addEngineChoices(command, defaults).hook('preAction', (_, action) => {
-    const { device, threads } = action.opts<EngineChoice>();
-    if (device !== undefined || threads !== undefined) {
-      engine({ ...(device && { device }), ...(threads && { threads }) });
-    }
-  });
+  const defaults = { device: USUAL, threads: 'all processors' };
+  return addEngineChoices(command, defaults).hook('preAction', (_, action) =>
+    startEngine(action, USUAL),
+  );
+}
+
+/** Starts the engine as the command's options say, unless they say nothing but what is usual. */
+export async function startEngine(command: Command, usual: DeviceName): Promise<void> {
+  const choice = command.opts<EngineChoice>();
+  const chosen = await resolveDevice(choice.device ?? usual, command);
+  const { threads } = choice;
+  const options = settingsOf(chosen, choice);
+  if (chosen === 'cpu' && threads === undefined && options.precision === 'float32') return;
+  engine({ device: chosen, ...(threads && { threads }), ...options });
+}
+
+/** Precision and limits of an engine on the device; throws USAGE for those that it does not have. */
+export function settingsOf(device: Device, { precision, gpuMemory }: EngineChoice): ComputeOptions {
+  const memoryLimit = gpuMemory === undefined ? undefined : gpuMemory * GIB;
+  return computeOptions(device, { precision, memoryLimit });
+}
+
+/** What `auto` stands for here, with the reason on stderr; other names are themselves. */
+export async function resolveDevice(device: DeviceName, command: Command): Promise<Device> {
+  if (device !== 'auto') return device;
+  const { device: chosen, why } = await chooseDevice(probeDevice);
+  command.configureOutput().writeErr?.(`device ${chosen}: ${why}\n`);
+  return chosen;
 }
 
 /** Adds the options alone; `defaults` are words for the help. */
@@ -27,13 +69,25 @@ export function addEngineChoices(
 ): Command {
   return command
     .addOption(
-      new Option('--device <NAME>', `where to compute (default: ${defaults.device})`).choices(
-        DEVICES,
-      ),
+      new Option('--device <NAME>', `where to compute (default: ${defaults.device})`).choices([
+        'auto',
+        ...DEVICES,
+      ]),
     )
     .option(
       '--threads <N>',
       `threads that compute (default: ${defaults.threads})`,
       wholeNumber(1, 1024),
+    )
+    .addOption(
+      new Option(
+        '--precision <KIND>',
+        'numbers in products; others than fp32 have fewer digits, and are faster on CUDA (default: fp32)',
+      ).choices(PRECISIONS),
+    )
+    .option(
+      '--gpu-memory <GIB>',
+      "most of the card's memory that a program takes to work in, on CUDA (default: all that is free)",
+      realNumber(0.1, MAX_GPU_GIB),
     );
 }

@@ -6,6 +6,7 @@ import { NETWORK_PRESET_NAMES, type NetworkPreset, networkFor } from '../nodes/n
 import type { Dataset } from '../trainer/data/dataset.ts';
 import { type NetworkConfig, textWidths } from '../trainer/nn/config.ts';
 import { LoraConfigSchema } from '../trainer/nn/lora.ts';
+import { cardMemoryBytes } from '../trainer/run/card-memory.ts';
 import { planDistillation, type TrainingPlan } from '../trainer/run/plan.ts';
 import {
   atResolution,
@@ -63,7 +64,7 @@ export function addPlanCommand(program: Command, io: Io): void {
     .addOption(new Option('--device <NAME>', 'where to compute').choices(DEVICES).default('cpu'))
     .option(
       '--memory <GIB>',
-      "memory that there is (default: this machine's, on the CPU)",
+      "memory that there is (default: this machine's, or the NVIDIA card's)",
       positiveNumber,
     )
     .option('--json', JSON_HELP)
@@ -98,9 +99,9 @@ async function plan(choice: PlanChoice): Promise<Answer> {
     ...(rank > 0 && { lora: LoraConfigSchema.parse({ rank, alpha: rank }) }),
     guided: cfg,
     recompute,
+    isWhole: device !== 'cpu',
   });
-  const memory =
-    choice.memory === undefined ? (device === 'cpu' ? totalmem() : undefined) : choice.memory * GIB;
+  const memory = choice.memory === undefined ? memoryOf(device) : choice.memory * GIB;
   return {
     model,
     batch,
@@ -109,6 +110,12 @@ async function plan(choice: PlanChoice): Promise<Answer> {
     ...planned,
     ...(memory !== undefined && { memory, fits: planned.bytes.peak <= memory }),
   };
+}
+
+/** Undefined where nobody knows. */
+function memoryOf(device: Device): number | undefined {
+  if (device === 'cpu') return totalmem();
+  return device === 'cuda' ? cardMemoryBytes() : undefined;
 }
 
 async function networkOf({ model, resolution }: PlanChoice): Promise<NetworkConfig> {

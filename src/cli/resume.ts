@@ -13,7 +13,12 @@ import { type RunFile, type RunRequest, readRunFile } from '../trainer/run/run-f
 import { engine } from '../trainer/runtime/engine.ts';
 import { DEVICES } from '../trainer/runtime/library.ts';
 import { JSON_HELP } from './answer.ts';
-import { addEngineChoices, type EngineChoice } from './engine-options.ts';
+import {
+  addEngineChoices,
+  type EngineChoice,
+  resolveDevice,
+  settingsOf,
+} from './engine-options.ts';
 import { executeForPeople } from './execute.ts';
 import { examples, type Io } from './io.ts';
 import { wholeNumber } from './options.ts';
@@ -44,10 +49,17 @@ export function addResumeCommand(program: Command, io: Io): void {
         'flowstep resume output/runs/points-student --steps 4000',
       ),
     )
-    .action((run: string, options: ResumeOptions) => resume(run, options, io));
+    .action((run: string, options: ResumeOptions, command: Command) =>
+      resume(run, options, command, io),
+    );
 }
 
-async function resume(run: string, options: ResumeOptions, io: Io): Promise<void> {
+async function resume(
+  run: string,
+  options: ResumeOptions,
+  command: Command,
+  io: Io,
+): Promise<void> {
   const roots = locate(run, readRoots(io.environment, { output: options.out }));
   await executeForPeople(io, {
     roots: roots.roots,
@@ -55,7 +67,7 @@ async function resume(run: string, options: ResumeOptions, io: Io): Promise<void
     run: async (execution) => {
       const record = await readRunFile(roots.folder);
       const request = requestOf(record, roots.folder);
-      startEngine(options, record);
+      await startEngine(options, record, command);
       return executeWorkflow(oneNode(request, roots.folder, options.steps), execution);
     },
   });
@@ -84,13 +96,18 @@ function requestOf(record: RunFile, folder: string): RunRequest {
 }
 
 /** The same device and number of threads give the same bits as if the run had never stopped. */
-function startEngine({ device, threads }: EngineChoice, { sessions }: RunFile): void {
+async function startEngine(
+  choice: EngineChoice,
+  { sessions }: RunFile,
+  command: Command,
+): Promise<void> {
   const last = sessions.at(-1);
   const before = DEVICES.find((name) => name === last?.device);
-  engine({
-    device: device ?? before ?? 'cpu',
-    threads: threads ?? Math.min(last?.threads ?? Number.POSITIVE_INFINITY, availableParallelism()),
-  });
+  const device = await resolveDevice(choice.device ?? before ?? 'cpu', command);
+  const threads = Math.min(last?.threads ?? Number.POSITIVE_INFINITY, availableParallelism());
+  const precision = choice.precision ?? (device === before ? last?.precision : undefined);
+  const settings = settingsOf(device, { ...choice, ...(precision && { precision }) });
+  engine({ device, threads: choice.threads ?? threads, ...settings });
 }
 
 /** The node with the values and handles that it ran with. */

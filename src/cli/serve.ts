@@ -6,8 +6,9 @@ import { readRoots } from '../config.ts';
 import { asFlowstepError, FlowstepError } from '../errors.ts';
 import { nodeHost } from '../host/node-host.ts';
 import { allNodes } from '../nodes/all-nodes.ts';
+import { engine } from '../trainer/runtime/engine.ts';
 import { PACKAGE_VERSION } from '../version.ts';
-import { addEngineOptions } from './engine-options.ts';
+import { addEngineChoices, startEngine } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
 import { wholeNumber } from './options.ts';
 import { type Parent, readParent } from './parent.ts';
@@ -24,12 +25,15 @@ interface ServeOptions {
   readonly out?: string;
 }
 
+/** A device that does not work must not end the server, so all are tried elsewhere. */
+const AUTO = 'auto';
+
 /** A parent that waits for this process waits five seconds; what runs has that long for its checkpoint. */
 const STOP_MS = 4500;
 
 /** Adds the command to the program. */
 export function addServeCommand(program: Command, io: Io): void {
-  addEngineOptions(program.command('serve'))
+  addEngineChoices(program.command('serve'), { device: AUTO, threads: 'all processors' })
     .description(
       'Run nodes for a host such as ComfyUI. The address is printed as one line of JSON. Clients need the token of FLOWSTEP_TOKEN.',
     )
@@ -55,16 +59,18 @@ export function addServeCommand(program: Command, io: Io): void {
         'flowstep serve --listen 0.0.0.0 --port 8190 --tls-cert cert.pem --tls-key key.pem',
       ),
     )
-    .action((options: ServeOptions) => serve(options, io));
+    .action((options: ServeOptions, command: Command) => serve(options, command, io));
 }
 
-async function serve(options: ServeOptions, io: Io): Promise<void> {
+async function serve(options: ServeOptions, command: Command, io: Io): Promise<void> {
   const parent = options.tokenStdin || options.parentStdin ? readParent(process.stdin) : undefined;
   try {
     const tls = await readTls(options);
+    const token = await readToken(options, parent, io);
+    await startEngine(command, AUTO);
     const server = await startServer({
       host: nodeHost(allNodes(), readRoots(io.environment, { output: options.out })),
-      token: await readToken(options, parent, io),
+      token,
       version: PACKAGE_VERSION,
       listen: options.listen,
       port: options.port,
@@ -74,7 +80,8 @@ async function serve(options: ServeOptions, io: Io): Promise<void> {
     });
     const { url, ws } = server;
     const { pid } = process;
-    io.stdout.write(`${JSON.stringify({ url, ws, pid, version: PACKAGE_VERSION })}\n`);
+    const { device } = engine().library;
+    io.stdout.write(`${JSON.stringify({ url, ws, pid, version: PACKAGE_VERSION, device })}\n`);
     io.log.line(`flowstep ${PACKAGE_VERSION} listens on ${url}`);
     await Promise.race([aborted(io.signal), ...(parent ? [parent.gone] : [])]);
     await stop(server, io);

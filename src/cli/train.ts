@@ -22,7 +22,7 @@ export function addTrainCommand(program: Command, io: Io): void {
       'before',
       examples(
         'flowstep train --dataset 8g --network mlp-2d --steps 6000',
-        'flowstep train --dataset fashion-mnist --network dit-fashion --batch 64 --run-name fashion',
+        'flowstep train --dataset fashion-mnist --network unet-fashion --batch 64 --run-name fashion',
         'flowstep train --dataset folder --folder pictures --size 32 --network dit-s',
       ),
     );

@@ -4,10 +4,9 @@ import type { Roots } from '../nodes/node-context.ts';
 import { encodePng, type Picture } from '../nodes/pictures/picture.ts';
 import { scatterPlot } from '../nodes/pictures/plots.ts';
 import { findFashionMnist, usualFolders } from '../trainer/data/fashion-mnist.ts';
-import { DEVICES, type Device } from '../trainer/runtime/library.ts';
-import type { SelfTest } from '../trainer/runtime/self-test.ts';
 import { float32 } from '../trainer/tensor.ts';
 import { PACKAGE_VERSION } from '../version.ts';
+import { checkDevices, type DeviceCheckOptions } from './doctor-devices.ts';
 import { checkFolders } from './doctor-folders.ts';
 
 export interface Check {
@@ -19,23 +18,17 @@ export interface Check {
   readonly hint?: string;
 }
 
-export interface DoctorOptions {
+export interface DoctorOptions extends DeviceCheckOptions {
   readonly roots: Roots;
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Runs the self test where a crash of the library does no harm. */
-  readonly probe: (device: Device) => Promise<SelfTest>;
 }
 
 /** Oldest Node, as in package.json. */
 const OLDEST_NODE = [20, 19] as const;
 
-const GRAPHICS_HINT = 'Only needed for a graphics card: install its driver, or compute on the cpu.';
-
 /** Every check, in the order in which people want to read them. Throws nothing. */
 export async function doctor(options: DoctorOptions): Promise<Check[]> {
   const checks: Check[] = [checkNode(process.versions.node), ok('flowstep', PACKAGE_VERSION)];
-  // One after the other: each takes all processors.
-  for (const device of DEVICES) checks.push(await checkDevice(device, options));
+  checks.push(...(await checkDevices(options)));
   checks.push(await checkPictures(), await checkPlots());
   checks.push(...(await checkFolders(options)), await checkFashion(options.roots));
   return checks;
@@ -48,9 +41,7 @@ function ok(name: string, message: string): Check {
 /** What was thrown as a check that failed. */
 function failed(name: string, status: 'warning' | 'problem', thrown: unknown): Check {
   const { message, hint } = asFlowstepError(thrown);
-  // ONNX Runtime puts the line of its source and the condition before what people can read.
-  const plain = message.split(' was false. ').at(-1) ?? message;
-  return { name, status, message: plain.trim(), ...(hint !== undefined && { hint }) };
+  return { name, status, message, ...(hint !== undefined && { hint }) };
 }
 
 /** Exported for its test. */
@@ -66,28 +57,6 @@ export function checkNode(version: string): Check {
     message: `${version} is too old`,
     hint: `Install Node ${OLDEST_NODE.join('.')} or newer.`,
   };
-}
-
-async function checkDevice(device: Device, { probe, environment }: DoctorOptions): Promise<Check> {
-  if (device === 'cuda' && !environment['FLOWSTEP_ORT_CUDA']) {
-    return {
-      name: device,
-      status: 'warning',
-      message: 'not set up; only needed for NVIDIA graphics cards',
-      hint: 'Set FLOWSTEP_ORT_CUDA to libonnxruntime.so.* in the capi folder of the wheel onnxruntime-gpu.',
-    };
-  }
-  try {
-    const { library, version, threads, runMs } = await probe(device);
-    const on = device === 'cpu' ? `, ${threads} thread${threads === 1 ? '' : 's'}` : '';
-    return ok(
-      device,
-      `ONNX Runtime ${version}${on}; a test program was right after ${runMs.toFixed(1)} ms (${library})`,
-    );
-  } catch (error) {
-    if (device === 'cpu') return failed(device, 'problem', error);
-    return { hint: GRAPHICS_HINT, ...failed(device, 'warning', error) };
-  }
 }
 
 async function checkPictures(): Promise<Check> {

@@ -5,8 +5,9 @@ import { VELOCITY_WEIGHTS } from '../trainer/methods/fgm.ts';
 import { usesRealData } from '../trainer/methods/real-data.ts';
 import type { LoraConfig } from '../trainer/nn/lora.ts';
 import { latestTime } from '../trainer/nn/network.ts';
-import type { RealData } from '../trainer/run/distill-job.ts';
+import type { DistillJob, RealData } from '../trainer/run/distill-job.ts';
 import { Distiller } from '../trainer/run/distiller.ts';
+import { withMemoryAdvice } from '../trainer/run/memory-advice.ts';
 import {
   type FlowModel,
   MAX_STUDENT_STEPS,
@@ -193,7 +194,7 @@ export const distillNode = defineNode({
       transition: inputs.transition,
     });
     tellOtherSettings(studentModel, student, context);
-    const distiller = new Distiller({
+    const job: DistillJob = {
       teacher,
       online: inputs.online.options,
       ...(onlineModel && { onlineModel }),
@@ -209,14 +210,9 @@ export const distillNode = defineNode({
       ...((cfg > 1 || online_cfg > 1) && { guidance: { teacher: cfg, online: online_cfg } }),
       ...(realData && { realData }),
       ...(gan && { gan }),
-    });
-    const { models, outcome, run } = await runTraining(
-      'student',
-      distiller,
-      inputs,
-      ID,
-      context,
-      evaluation,
+    };
+    const { models, outcome, run } = await withMemoryAdvice(job, () =>
+      runTraining('student', new Distiller(job), inputs, ID, context, evaluation),
     );
     const named = baseNamed(models.student, inputs.teacher.path);
     const file = await storeModel(run, 'student', named, context);

@@ -89,7 +89,7 @@ describe('flowstep doctor', () => {
     await writeFile(join(cwd, 'file'), '');
     const { code, stdout, stderr } = await spawnCli(['doctor', '--json'], {
       cwd,
-      environment: { FLOWSTEP_ORT_CUDA: '', FLOWSTEP_OUTPUT: join(cwd, 'file/output') },
+      environment: { FLOWSTEP_OUTPUT: join(cwd, 'file/output') },
     });
     expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
     const { ok, checks } = JSON.parse(stdout);
@@ -97,12 +97,15 @@ describe('flowstep doctor', () => {
     expect(checks).toContainEqual({
       name: 'cpu',
       status: 'ok',
-      message: expect.stringMatching(/^ONNX Runtime 1\.\d+\.\d+, \d+ threads?; a test program/),
+      message: expect.stringMatching(
+        /^ONNX Runtime 1\.\d+\.\d+ \(.*CPU\), \d+ threads?; a test program/,
+      ),
     });
     expect(checks).toContainEqual(
       expect.objectContaining({ name: 'output', status: 'problem', hint: expect.any(String) }),
     );
-  });
+    // Three processes, one after the other, on a machine that may be busy.
+  }, 120_000);
 
   test('the test of one device is what such a process prints', async () => {
     const { code, stdout } = await callCli(['doctor', '--probe', 'cpu']);

@@ -19,7 +19,7 @@ interface Started {
   readonly child: ChildProcess;
   readonly folder: string;
   /** The line of JSON on stdout. */
-  readonly address: { url: string; ws: string; pid: number; version: string };
+  readonly address: { url: string; ws: string; pid: number; version: string; device: string };
   /** Exit code, or the signal that killed it. */
   readonly exit: Promise<number | string | null>;
   output(): string;
@@ -31,11 +31,15 @@ async function serve(
   { environment = {}, stdin }: { environment?: Record<string, string>; stdin?: string } = {},
 ): Promise<Started> {
   const folder = await tempFolder();
-  const child = spawn(process.execPath, ['--import', tsx, main, 'serve', ...args], {
-    cwd: folder,
-    env: { PATH: process.env['PATH'], TMPDIR: folder, FLOWSTEP_OUTPUT: 'output', ...environment },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    ['--import', tsx, main, 'serve', '--device', 'cpu', ...args],
+    {
+      cwd: folder,
+      env: { PATH: process.env['PATH'], TMPDIR: folder, FLOWSTEP_OUTPUT: 'output', ...environment },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    },
+  );
   onTestFinished(() => void child.kill('SIGKILL'));
   let output = '';
   const add = (text: string) => {
@@ -83,6 +87,14 @@ async function checkpoints({ folder }: Started): Promise<string[]> {
   return files.filter((name) => name.startsWith('checkpoint-'));
 }
 
+test('a server that may choose its device tries each elsewhere, and says why', async () => {
+  const { address, output } = await serve(['--device', 'auto'], {
+    environment: { FLOWSTEP_TOKEN: TOKEN },
+  });
+  expect(address.device).toMatch(/^(cpu|webgpu|cuda)$/);
+  expect(output()).toMatch(new RegExp(`^device ${address.device}: .+\\n`, 'm'));
+});
+
 describe('a server started by a parent', () => {
   test('tells its address, keeps the token to itself, and ends with the parent', async () => {
     const server = await serve(['--token-stdin'], { stdin: `${TOKEN}\n` });
@@ -92,6 +104,7 @@ describe('a server started by a parent', () => {
       ws: expect.stringMatching(/^ws:\/\/127\.0\.0\.1:\d+\/ws$/),
       pid: child.pid,
       version: expect.stringMatching(/^\d/),
+      device: 'cpu',
     });
     const client = await training(server);
     const wrong = await fetch(`${address.url}/nodes`, { headers: { Authorization: 'Bearer no' } });

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import types
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from aiohttp import web
 
 comfy.cli_args.args.cpu = True
+os.environ["FLOWSTEP_DEVICE"] = "cpu"
 PACK = Path(__file__).resolve().parents[2]
 
 

@@ -1,6 +1,6 @@
 /**
  * @file A reference interpreter of graphs in float64: slow, plain, and independent of ONNX Runtime.
- * Integers and booleans are held as float64 too, which is exact below 2^53.
+ * Integers and booleans are held as float64 too, which is exact below 2^53; results of 16 bits are rounded to them.
  */
 import { bug } from '../../errors.ts';
 import type { Shape, Tensor } from '../tensor.ts';
@@ -8,6 +8,7 @@ import { sameShape, sizeOf } from '../tensor.ts';
 import type { Graph, OperatorNode } from './graph.ts';
 import { convolve, convolveTransposed } from './interpreter-convolution.ts';
 import { type OperatorName, sliceRange } from './operators.ts';
+import { rounded } from './rounding.ts';
 import { normalAxis, stridesOf } from './shapes.ts';
 
 export interface Plain {
@@ -359,7 +360,7 @@ export function interpret(
       const data = results[i];
       if (!data || data.length !== sizeOf(output.shape))
         throw bug('interpreter: wrong result size');
-      values.set(output.id, { shape: output.shape, data });
+      values.set(output.id, { shape: output.shape, data: rounded(data, output.dtype) });
     }
   }
   return new Map([...graph.outputs].map(([name, v]) => [name, values.get(v.id)!]));

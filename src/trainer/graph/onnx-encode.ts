@@ -5,6 +5,7 @@ import type { Tensor } from '../tensor.ts';
 import type { Graph, OperatorNode, Value } from './graph.ts';
 import {
   ATTRIBUTE_TYPES,
+  BFLOAT16_OPSET,
   ELEMENT_TYPES,
   IR_VERSION,
   MICROSOFT_DOMAIN,
@@ -115,7 +116,7 @@ class Writer {
       irVersion: IR_VERSION,
       producerName: 'flowstep',
       opsetImport: [
-        { domain: '', version: OPSET },
+        { domain: '', version: opsetOf(this.#graph) },
         ...(this.#usesMicrosoft ? [{ domain: MICROSOFT_DOMAIN, version: 1 }] : []),
       ],
       metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
@@ -287,6 +288,12 @@ class Writer {
     this.#initializers.push(tensorProto(name, { dtype: 'int64', shape: [values.length], data }));
     return name;
   }
+}
+
+/** Convolutions take bfloat16 only in a later set. */
+function opsetOf(graph: Graph): number {
+  const isBfloat16 = ({ outputs }: Graph['nodes'][number]) => outputs[0]?.dtype === 'bfloat16';
+  return graph.nodes.some(isBfloat16) ? BFLOAT16_OPSET : OPSET;
 }
 
 /** The nodes that some output depends on. */

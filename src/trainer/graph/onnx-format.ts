@@ -71,6 +71,8 @@ export const MICROSOFT_DOMAIN = 'com.microsoft';
 
 /** Newest operator set per device; 21 is the newest that every provider has kernels for. */
 export const OPSET = 21;
+/** The first in which convolutions take bfloat16. */
+export const BFLOAT16_OPSET = 22;
 
 /** File format version that belongs to operator set 21. */
 export const IR_VERSION = 10;

@@ -1,35 +1,18 @@
-/** @file A graph with ONNX's own operators alone, for programs that have not those of ONNX Runtime. */
-import { Graph, type OperatorNode, type Value } from './graph.ts';
+/** @file A graph with ONNX's own operators alone, for programs and devices that have not those of ONNX Runtime. */
+import type { Graph, OperatorNode, Value } from './graph.ts';
 import { matMul, mul, sigmoid, transpose } from './ops.ts';
+import { isKind, rewritten } from './rewrite.ts';
 
 /** The same inputs and outputs; nodes in the same order. */
 export function standardGraph(graph: Graph): Graph {
-  const result = new Graph();
-  const values = new Map<number, Value>();
-  for (const node of graph.nodes) {
-    const made = (() => {
-      switch (node.kind) {
-        case 'input': {
-          const { shape, dtype } = node.outputs[0]!;
-          return [result.input(node.name, shape, dtype)];
-        }
-        case 'constant':
-          return [result.constant(node.tensor)];
-        case 'operator':
-          return applied(
-            result,
-            node,
-            node.inputs.map((v) => values.get(v.id)!),
-          );
-      }
-    })();
-    for (const [i, { id }] of node.outputs.entries()) values.set(id, made[i]!);
-  }
-  for (const [name, { id }] of graph.outputs) result.output(name, values.get(id)!);
-  return result;
+  return rewritten(graph, { replace: standardForm });
 }
 
-function applied(graph: Graph, node: OperatorNode, inputs: readonly Value[]): readonly Value[] {
+/** What an operator of ONNX Runtime is made of; undefined for others. */
+export function standardForm(
+  node: OperatorNode,
+  inputs: readonly Value[],
+): readonly Value[] | undefined {
   if (isKind(node, 'FusedMatMul')) {
     const { transA, transB, alpha } = node.attributes;
     const [a, b] = inputs as [Value, Value];
@@ -41,14 +24,7 @@ function applied(graph: Graph, node: OperatorNode, inputs: readonly Value[]): re
     const x = inputs[0]!;
     return [mul(x, sigmoid(alpha === 1 ? x : mul(x, alpha)))];
   }
-  return graph.apply(node.operator, inputs, node.attributes);
-}
-
-function isKind<K extends OperatorNode['operator']>(
-  node: OperatorNode,
-  operator: K,
-): node is OperatorNode<K> & OperatorNode {
-  return node.operator === operator;
+  return undefined;
 }
 
 function swapped(x: Value): Value {

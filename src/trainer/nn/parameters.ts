@@ -2,6 +2,7 @@
 import type { Graph, Value } from '../graph/graph.ts';
 import { fillNormal, fillUniform } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
+import { DeviceTensors } from '../runtime/device-tensors.ts';
 import type { Program } from '../runtime/program.ts';
 import { type DType, type Shape, sizeOf, type Tensor } from '../tensor.ts';
 
@@ -118,16 +119,25 @@ export function views(list: ParameterList, flat: Float32Array): Map<string, Tens
   );
 }
 
-/** Binds a flat vector's parameters to the inputs `prefix/...` of a program's graph. */
+/** The parameters of a flat vector where the device computes, in the order of the list. */
+export function parametersOnDevice(list: ParameterList, flat: Float32Array): DeviceTensors {
+  return new DeviceTensors([...views(list, flat).values()]);
+}
+
+/** Binds a network's parameters to the inputs `prefix/...` of a program's graph; those of a flat vector are read from the host. */
 export function bindParameters(
   program: Program,
   graph: Graph,
   prefix: string,
   list: ParameterList,
-  flat: Float32Array,
+  parameters: DeviceTensors | Float32Array,
 ): void {
-  for (const [name, tensor] of views(list, flat)) {
+  const tensors =
+    parameters instanceof DeviceTensors
+      ? parameters.tensors
+      : [...views(list, parameters).values()];
+  for (const [i, { name }] of list.specs.entries()) {
     const input = `${prefix}/${name}`;
-    if (graph.inputs.has(input)) program.bindInput(input, tensor);
+    if (graph.inputs.has(input)) program.bindInput(input, tensors[i]!);
   }
 }

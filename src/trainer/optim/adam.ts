@@ -8,17 +8,21 @@
 import { Graph, type Value } from '../graph/graph.ts';
 import {
   add,
+  concat,
   div,
   lessOrEqual,
   max,
   min,
   mul,
   reduceSumSquare,
+  reshape,
+  slice,
   sqrt,
   square,
   sub,
   where,
 } from '../graph/ops.ts';
+import { type Shape, sizeOf } from '../tensor.ts';
 
 export interface AdamOptions {
   readonly beta1: number;
@@ -42,6 +46,8 @@ const MAX_FLOAT32 = 3.4028234663852886e38;
 export interface Chunk {
   readonly start: number;
   readonly end: number;
+  /** Shapes of the tensors that weights and gradient are there, one after the other; none = they are flat as well. */
+  readonly pieces?: readonly Shape[];
 }
 
 export function chunksOf(size: number): Chunk[] {
@@ -49,6 +55,26 @@ export function chunksOf(size: number): Chunk[] {
     start: i * CHUNK_ELEMENTS,
     end: Math.min((i + 1) * CHUNK_ELEMENTS, size),
   }));
+}
+
+/** Elements of a chunk of tensors that lie apart: more are faster, but some devices read no more than 128 MiB at once. */
+const APART_ELEMENTS = 1 << 24;
+
+/** Chunks of whole tensors, for devices where a part of a vector cannot be bound. */
+export function chunksOfPieces(shapes: readonly Shape[]): Chunk[] {
+  const chunks: { start: number; end: number; pieces: Shape[] }[] = [];
+  for (const shape of shapes) {
+    const last = chunks.at(-1);
+    const size = sizeOf(shape);
+    if (last && last.end - last.start + size <= APART_ELEMENTS) {
+      last.end += size;
+      last.pieces.push(shape);
+    } else {
+      const start = last?.end ?? 0;
+      chunks.push({ start, end: start + size, pieces: [shape] });
+    }
+  }
+  return chunks;
 }
 
 /** The flat vectors that the optimiser keeps; a first moment only when beta1 is not 0. */
@@ -66,6 +92,11 @@ export function stateNames(options: AdamOptions): StateName[] {
 /** Name of a chunk of a vector as graph input; the output that replaces it has a prime. */
 export const chunkInput = (name: StateName | 'gradient', chunk: number) => `${name}/${chunk}`;
 export const chunkOutput = (name: StateName, chunk: number) => `${name}/${chunk}'`;
+
+/** The same for piece `k` of a chunk. */
+export const pieceInput = (name: 'weights' | 'gradient', chunk: number, k: number) =>
+  `${name}/${chunk}/${k}`;
+export const pieceOutput = (chunk: number, k: number) => `weights/${chunk}/${k}'`;
 
 /** Scalars fed at every update, and the output with the norm of the gradient before clipping. */
 export const RATE_INPUT = 'rate';
@@ -92,11 +123,29 @@ export function adamGraph(
   size: number,
   options: AdamOptions,
   dtype: 'float32' | 'float64' = 'float32',
+  chunks: readonly Chunk[] = chunksOf(size),
 ): Graph {
   const graph = new Graph();
-  const chunks = chunksOf(size);
-  const input = (name: StateName | 'gradient', i: number) =>
-    graph.input(chunkInput(name, i), [chunks[i]!.end - chunks[i]!.start], dtype);
+  const input = (name: StateName | 'gradient', i: number) => {
+    const { start, end, pieces } = chunks[i]!;
+    if (!pieces || (name !== 'gradient' && name !== 'weights')) {
+      return graph.input(chunkInput(name, i), [end - start], dtype);
+    }
+    const flat = pieces.map((shape, k) =>
+      reshape(graph.input(pieceInput(name, i, k), shape, dtype), [sizeOf(shape)]),
+    );
+    return flat.length === 1 ? flat[0]! : concat(flat, 0);
+  };
+  const outputWeights = (i: number, weights: Value) => {
+    const { pieces } = chunks[i]!;
+    if (!pieces) return graph.output(chunkOutput('weights', i), weights);
+    let start = 0;
+    for (const [k, shape] of pieces.entries()) {
+      const end = start + sizeOf(shape);
+      graph.output(pieceOutput(i, k), reshape(slice(weights, 0, start, end), shape));
+      start = end;
+    }
+  };
 
   const squares = chunks
     .map((_, i) => reduceSumSquare(input('gradient', i)))
@@ -128,7 +177,7 @@ export function adamGraph(
     const moment2 = towards('moment2', square(g), forget2);
     const step = mul(div(moment1, add(sqrt(moment2), epsilon)), rate);
     const weights = sub(input('weights', i), step);
-    graph.output(chunkOutput('weights', i), weights);
+    outputWeights(i, weights);
     if (options.ema) towards('ema', weights, emaRate);
   }
   return graph;

@@ -1,25 +1,49 @@
 /** @file Times training and sampling of named configurations; the figures of `flowstep bench`. */
 
-import type { Dataset } from '../data/dataset.ts';
-import { pointSet } from '../data/points.ts';
-import type { PromptSet } from '../data/prompts.ts';
-import type { TimeDensity } from '../flow/density.ts';
-import { type NetworkConfig, NetworkConfigSchema, sampleShape, textWidths } from '../nn/config.ts';
+import { NetworkConfigSchema, sampleShape } from '../nn/config.ts';
 import { parameterList } from '../nn/network.ts';
-import { initialise } from '../nn/parameters.ts';
 import { fillNormalAsync } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
 import { engine } from '../runtime/engine.ts';
+import { type PrecisionName, precisionName } from '../runtime/providers.ts';
 import { float32, sizeOf } from '../tensor.ts';
-import { Distiller } from './distiller.ts';
-import { type FlowModel, studentSettings } from './model.ts';
+import {
+  BENCH_STUDENT,
+  BENCH_TOKENS,
+  benchDistiller,
+  benchTeacher,
+  benchTexts,
+  benchTrainer,
+} from './bench-jobs.ts';
+import { cardMemoryMib } from './card-memory.ts';
+import type { Distiller } from './distiller.ts';
+import type { FlowModel } from './model.ts';
+import { planDistillation } from './plan.ts';
+import { deviceRates, type Roofline, rooflineOf } from './roofline.ts';
 import { Sampler } from './sample.ts';
-import { TeacherTrainer } from './teacher-trainer.ts';
+import type { TeacherTrainer } from './teacher-trainer.ts';
 
 export const BENCH_CONFIGS = {
   'mlp-2d': {
     network: { kind: 'mlp', dim: 2, width: 128, layers: 3, time: 'append' },
     batch: 256,
+  },
+  // Two for devices in software.
+  'dit-xs': {
+    network: { kind: 'dit', size: 8, channels: 3, patch: 2, width: 32, depth: 2, heads: 2 },
+    batch: 2,
+  },
+  'unet-xs': {
+    network: {
+      kind: 'song-unet',
+      size: 8,
+      channels: 3,
+      width: 8,
+      multipliers: [1, 2],
+      blocks: 1,
+      attention: [4],
+    },
+    batch: 2,
   },
   'dit-s': {
     network: { kind: 'dit', size: 32, channels: 3, patch: 4, width: 256, depth: 6, heads: 4 },
@@ -50,10 +74,22 @@ export const BENCH_CONFIGS = {
     },
     batch: 64,
   },
+  'dit-b': {
+    network: { kind: 'dit', size: 32, channels: 4, patch: 2, width: 768, depth: 12, heads: 12 },
+    batch: 64,
+  },
+  'unet-cifar': {
+    network: {
+      kind: 'song-unet',
+      size: 32,
+      channels: 3,
+      width: 128,
+      multipliers: [2, 2, 2],
+      blocks: 4,
+    },
+    batch: 64,
+  },
 } as const;
-
-/** Texts of networks that take any: their number, and tokens in each. */
-const TEXTS = { count: 8, tokens: 16 };
 
 export type BenchConfig = keyof typeof BENCH_CONFIGS;
 
@@ -70,64 +106,56 @@ export interface BenchResult {
   readonly config: BenchConfig;
   readonly batch: number;
   readonly device: string;
+  readonly precision: PrecisionName;
   readonly threads: number;
   readonly params: number;
   readonly train_ms: number;
   readonly fgm_ms: number;
   readonly sample1_ms: number;
   readonly sample50_ms: number;
+  /** On CUDA of the card, above what was taken before; else of the process. */
   readonly peak_mib: number;
+  /** Of the FGM iteration. */
+  readonly roofline: Roofline;
 }
 
-const DENSITY: TimeDensity = { kind: 'logit-normal', mean: 0, std: 1, min: 0, max: 1 };
 const WARM_UP = 3;
-const STUDENT = studentSettings({ tStar: 0.97, cIn: 1 });
 
 /** Runs all four timings of a configuration on this process's engine. */
 export async function benchmark(options: BenchOptions): Promise<BenchResult> {
   const { network: fields, batch: usual } = BENCH_CONFIGS[options.config];
   const on = engine();
+  const isCuda = on.library.device === 'cuda';
+  const before = isCuda ? cardMemoryMib() : undefined;
   const network = NetworkConfigSchema.parse(fields);
   const batch = options.batch ?? usual;
   const { seconds } = options;
   const list = parameterList(network);
-  const model: FlowModel = {
-    info: { role: 'teacher', network, dataset: { name: 'noise', hash: '' }, training: {} },
-    parameters: initialise(list, 0),
-  };
-  const train_ms = await timeTraining(network, batch, seconds);
-  const fgm_ms = await timeDistillation(model, batch, seconds);
+  const model = benchTeacher(network);
+  const train_ms = await timeSteps(benchTrainer(network, batch), seconds);
+  let taken: number | undefined;
+  const fgm_ms = await timeSteps(benchDistiller(model, batch), seconds, () => {
+    if (isCuda) taken = cardMemoryMib();
+  });
   const sample1_ms = await timeSampling(model, batch, 'one-step', seconds / 2);
   const sample50_ms = await timeSampling(model, batch, 'euler', seconds / 2);
+  const resident = Math.round(process.resourceUsage().maxRSS / 1024);
+  const peak_mib = taken === undefined ? resident : taken - (before ?? 0);
+  const plan = planDistillation({ network, batch, updates: 1, tokens: BENCH_TOKENS });
   return {
     peer: 'flowstep',
     config: options.config,
     batch,
     device: on.library.device,
+    precision: precisionName(on),
     threads: on.threads,
     params: list.size,
     train_ms,
     fgm_ms,
     sample1_ms,
     sample50_ms,
-    peak_mib: Math.round(process.resourceUsage().maxRSS / 1024),
-  };
-}
-
-/** Texts that say nothing, for networks that take text. */
-function textsFor(network: NetworkConfig): PromptSet | undefined {
-  const widths = textWidths(network);
-  if (!widths) return undefined;
-  const { contextWidth, pooledWidth } = widths;
-  const { count, tokens } = TEXTS;
-  const rows = (n: number) => ({
-    context: float32(new Float32Array(n * tokens * contextWidth), [n, tokens, contextWidth]),
-    pooled: float32(new Float32Array(n * pooledWidth), [n, pooledWidth]),
-  });
-  return {
-    ...{ name: 'silence', hash: '', count, tokens, contextWidth, pooledWidth },
-    empty: rows(1),
-    rows: async (choices) => rows(choices.length),
+    peak_mib,
+    roofline: rooflineOf(plan, fgm_ms, await deviceRates()),
   };
 }
 
@@ -157,60 +185,16 @@ async function milliseconds(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - start;
 }
 
-async function timeTraining(network: NetworkConfig, batch: number, seconds: number) {
-  const shape = sampleShape(network);
-  const x = new Float32Array(batch * sizeOf(shape));
-  const prompts = textsFor(network);
-  const dataset: Dataset = {
-    ...pointSet('8g'),
-    shape,
-    classes: prompts?.count ?? 0,
-    batch: () => ({ x, labels: new Int32Array(batch) }),
-  };
-  const trainer = new TeacherTrainer({
-    dataset,
-    network,
-    ...(prompts && { prompts }),
-    steps: Number.MAX_SAFE_INTEGER,
-    batch,
-    learningRate: 1e-4,
-    warmup: 0,
-    schedule: 'constant',
-    emaDecay: 0.999,
-    clipNorm: 0,
-    clipValue: 0,
-    density: DENSITY,
-    seed: 0,
-  });
+/** `atEnd` is called while all that the training takes is there. */
+async function timeSteps(
+  trainer: TeacherTrainer | Distiller,
+  seconds: number,
+  atEnd: () => void = () => undefined,
+) {
   let step = 0;
   const ms = await timed(() => trainer.step(step++), seconds);
+  atEnd();
   trainer.dispose();
-  return ms;
-}
-
-async function timeDistillation(teacher: FlowModel, batch: number, seconds: number) {
-  const prompts = textsFor(teacher.info.network);
-  const distiller = new Distiller({
-    teacher,
-    ...(prompts && { prompts }),
-    online: { init: 'teacher', updates: 1, learningRate: 1e-4, density: DENSITY },
-    steps: Number.MAX_SAFE_INTEGER,
-    batch,
-    learningRate: 1e-4,
-    warmup: 0,
-    schedule: 'constant',
-    lambda1: 1,
-    weight: 'velocity',
-    student: STUDENT,
-    emaDecay: 0.999,
-    clipNorm: 0,
-    clipValue: 0,
-    density: DENSITY,
-    seed: 0,
-  });
-  let step = 0;
-  const ms = await timed(() => distiller.step(step++), seconds);
-  distiller.dispose();
   return ms;
 }
 
@@ -220,8 +204,8 @@ async function timeSampling(
   solver: 'one-step' | 'euler',
   seconds: number,
 ) {
-  const student = { ...model, info: { ...model.info, student: STUDENT } };
-  const prompts = textsFor(model.info.network);
+  const student = { ...model, info: { ...model.info, student: BENCH_STUDENT } };
+  const prompts = benchTexts(model.info.network);
   const text = await prompts?.rows(new Int32Array(batch));
   const sampler = new Sampler(student, solver, batch, { tokens: prompts?.tokens ?? 0 });
   const shape = [batch, ...sampleShape(model.info.network)];

@@ -7,6 +7,7 @@ import { classCount, type NetworkConfig, type TextWidths, textWidths } from '../
 import type { Condition } from '../nn/network.ts';
 import { fillIndices } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
+import { DeviceTensors } from '../runtime/device-tensors.ts';
 import type { Program } from '../runtime/program.ts';
 import { type DType, type Shape, sizeOf, type Tensor } from '../tensor.ts';
 
@@ -104,6 +105,7 @@ export class ConditionInputs {
   readonly #prefix: string;
   readonly #batch: number;
   readonly #memory = new Map<string, Tensor>();
+  readonly #placed: DeviceTensors;
 
   /** `tokens` is the length of texts; inputs are named as `conditionFeeds` does. */
   constructor(network: NetworkConfig, tokens: number, batch: number, prefix = '') {
@@ -112,6 +114,7 @@ export class ConditionInputs {
     this.#batch = batch;
     const feeds = conditionFeeds(network, tokens, prefix);
     for (const [name, spec] of Object.entries(feeds)) this.#memory.set(name, zeros(spec, batch));
+    this.#placed = new DeviceTensors([...this.#memory.values()]);
   }
 
   declare(graph: Graph): Condition {
@@ -123,13 +126,24 @@ export class ConditionInputs {
   }
 
   bind(program: Program): void {
-    for (const [name, tensor] of this.#memory) program.bindInput(name, tensor);
+    for (const [i, name] of [...this.#memory.keys()].entries()) {
+      program.bindInput(name, this.#placed.tensors[i]!);
+    }
+  }
+
+  dispose(): void {
+    this.#placed[Symbol.dispose]();
   }
 
   /** Loads the conditions of the samples from `from` on. */
   load(rows: ConditionRows, from: number): void {
     const memory = (name: string) => this.#memory.get(this.#prefix + name)!.data;
     writeCondition(this.#network, rows, memory, from, this.#batch);
+  }
+
+  /** Brings what was loaded to the device. */
+  upload(): Promise<void> {
+    return this.#placed.upload();
   }
 }
 

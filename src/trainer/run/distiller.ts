@@ -31,6 +31,7 @@ import {
   studentStart,
 } from './distill-job.ts';
 import { EMPTY, GAN_ON, onlineLoss, studentLoss } from './distill-losses.ts';
+import { FrozenNetwork } from './frozen.ts';
 import { TRAINED } from './gradient-graph.ts';
 import { GradientStep } from './gradient-step.ts';
 import { Learner, stateOf } from './learner.ts';
@@ -54,6 +55,7 @@ export class Distiller implements Trainer<DistillModels> {
   readonly #conditions: ConditionSource;
   /** The configuration but for network and student settings, which a model file has places of their own for. */
   readonly #facts: Readonly<Record<string, Json>>;
+  readonly #teacher: FrozenNetwork;
   readonly #student: Learner;
   /** One for each step of the student, as are the programs. */
   readonly #onlines: readonly Learner[];
@@ -111,7 +113,7 @@ export class Distiller implements Trainer<DistillModels> {
     this.#realFeed = realData && new RealFeed(job, this.#conditions);
     this.#onlineGan = gan && new GanFeed(job, this.#conditions, 'online');
     this.#studentGan = gan && new GanFeed(job, this.#conditions, 'student');
-    const whole = { list: parameterList(network), weights: teacher.parameters };
+    this.#teacher = new FrozenNetwork(parameterList(network), teacher.parameters);
     const constants = {
       ...(job.guidance && this.#emptyCondition()),
       ...(gan && { [GAN_ON]: float32(this.#ganOn, []) }),
@@ -123,7 +125,7 @@ export class Distiller implements Trainer<DistillModels> {
           network,
           batch,
           learner,
-          frozen: { student: this.#student, teacher: whole },
+          frozen: { student: this.#student, teacher: this.#teacher },
           adapters: { student: job.lora, [TRAINED]: online.lora },
           feeds: {
             ...this.#onlineFeed.specs,
@@ -143,7 +145,7 @@ export class Distiller implements Trainer<DistillModels> {
           network,
           batch,
           learner: this.#student,
-          frozen: { teacher: whole, online: learner },
+          frozen: { teacher: this.#teacher, online: learner },
           adapters: { [TRAINED]: job.lora, online: online.lora },
           feeds: { ...this.#studentFeed.specs, ...this.#studentGan?.specs },
           constants,
@@ -154,7 +156,13 @@ export class Distiller implements Trainer<DistillModels> {
 
     this.#walk =
       job.student.grid.length > 1
-        ? new StudentWalk(this.#studentModel(this.#student.weights), batch, tokens, seed)
+        ? new StudentWalk(
+            this.#studentModel(this.#student.weights),
+            this.#student,
+            batch,
+            tokens,
+            seed,
+          )
         : undefined;
     this.#preview = new Preview(this.averaged(), this.#conditions, seed);
   }
@@ -206,14 +214,19 @@ export class Distiller implements Trainer<DistillModels> {
   }
 
   resumeAt(steps: number): void {
-    this.#student.updates = steps;
-    for (const learner of this.#onlines) learner.updates = 0;
+    this.#student.resumeAt(steps);
+    for (const learner of this.#onlines) learner.resumeAt(0);
     for (let i = 0; i < steps; i++) {
       this.#onlines[this.#trainedStep(i)]!.updates += this.#job.online.updates;
     }
   }
 
-  samples(signal?: AbortSignal) {
+  async download(): Promise<void> {
+    for (const learner of [this.#student, ...this.#onlines]) await learner.download();
+  }
+
+  async samples(signal?: AbortSignal) {
+    await this.#student.download('ema');
     return this.#preview.samples(signal);
   }
 
@@ -238,6 +251,7 @@ export class Distiller implements Trainer<DistillModels> {
   dispose(): void {
     for (const step of [...this.#onlineSteps, ...this.#studentSteps]) step.dispose();
     for (const learner of [...this.#onlines, this.#student]) learner.dispose();
+    this.#teacher[Symbol.dispose]();
     this.#walk?.dispose();
     this.#preview.dispose();
   }

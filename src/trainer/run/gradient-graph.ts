@@ -2,7 +2,7 @@
 import { gradients } from '../autodiff/gradients.ts';
 import { withRecompute } from '../autodiff/recompute.ts';
 import { Graph, type Value } from '../graph/graph.ts';
-import { add, mul } from '../graph/ops.ts';
+import { add, div, mul } from '../graph/ops.ts';
 import type { TensorType } from '../graph/shapes.ts';
 import type { NetworkConfig } from '../nn/config.ts';
 import { withDropout } from '../nn/dropout.ts';
@@ -49,6 +49,8 @@ export interface GradientGraphDefinition {
   readonly constants?: Readonly<Record<string, TensorType>>;
   /** Forget what lies inside of blocks and compute it again in the backward pass: less memory, more time. */
   readonly recompute?: boolean | undefined;
+  /** The backward pass is that of the loss times the input LOSS_SCALE, which is taken out of the gradients again. */
+  readonly isScaled?: boolean | undefined;
   /** Builds the loss, a mean over samples, and what else is reported; `field(TRAINED)` is the network that learns. */
   build(field: (prefix: string) => Field, feeds: Readonly<Record<string, Value>>): BuiltLoss;
 }
@@ -62,6 +64,9 @@ export interface GradientGraph {
 }
 
 export const TRAINED = 'trained';
+
+/** A scalar input, where there is one. */
+export const LOSS_SCALE = 'loss scale';
 
 /** The frozen network that adapters change. */
 export const BASE = 'teacher';
@@ -85,13 +90,13 @@ export function largestDivisor(batch: number, most: number): number {
   return 1;
 }
 
-/** Gradients with respect to the parameters `list` of the network TRAINED, added to those of the parts before. */
+/** Gradients with respect to the parameters `list` of the network TRAINED, added to those of the parts of `micro` samples before. */
 export function gradientGraph(
   definition: GradientGraphDefinition,
   list: ParameterList,
+  micro = microBatch(definition.network, definition.batch, definition.recompute),
 ): GradientGraph {
   const { network, batch, adapters = {}, constants = {}, recompute, dropout = 0 } = definition;
-  const micro = microBatch(network, batch, recompute);
   const parts = batch / micro;
 
   const graph = new Graph();
@@ -117,7 +122,7 @@ export function gradientGraph(
   const reported = { loss, ...meters };
   for (const [meter, value] of Object.entries(reported)) graph.output(meter, value);
 
-  const backward = outputGradients(graph, list, parts, loss, held);
+  const backward = outputGradients(graph, list, parts, loss, held, definition.isScaled);
   return {
     graph: recompute ? withRecompute(graph, backward) : graph,
     parts,
@@ -132,13 +137,17 @@ function outputGradients(
   parts: number,
   loss: Value,
   held: readonly Value[],
+  isScaled = false,
 ): number {
   const parameters = specs.map((spec) => graph.inputs.get(`${TRAINED}/${spec.name}`)!);
   const fixed = parameters.filter((_, i) => specs[i]!.init.kind === 'fixed');
+  const scale = isScaled ? graph.input(LOSS_SCALE, []) : undefined;
   const backward = graph.nodes.length;
   const mean = parts === 1 ? loss : mul(loss, 1 / parts);
-  for (const [i, gradient] of gradients(mean, parameters, [...held, ...fixed]).entries()) {
+  const seen = scale ? mul(mean, scale) : mean;
+  for (const [i, scaled] of gradients(seen, parameters, [...held, ...fixed]).entries()) {
     const spec = specs[i]!;
+    const gradient = scale ? div(scaled, scale) : scaled;
     const sum =
       parts === 1 ? gradient : add(graph.input(gradientInput(spec), spec.shape), gradient);
     graph.output(gradientOutput(spec), sum);

@@ -3,18 +3,22 @@
  *
  * A batch is worked off in micro-batches whose activations fit in the processor's cache, which is
  * faster and takes a fraction of the memory; their gradients are summed in place in the learner's
- * flat gradient vector.
+ * flat gradient vector. A device other than the CPU has its batch in one.
  */
 import { assertInPlaceSafe } from '../graph/in-place.ts';
-import { bindParameters, views } from '../nn/parameters.ts';
+import { bindParameters } from '../nn/parameters.ts';
+import { DeviceTensors } from '../runtime/device-tensors.ts';
+import { engine } from '../runtime/engine.ts';
 import { Program } from '../runtime/program.ts';
 import { float32, type Tensor } from '../tensor.ts';
 import { zeros } from './conditions.ts';
+import type { PlacedNetwork } from './frozen.ts';
 import {
   type GradientGraphDefinition,
   gradientGraph,
   gradientInput,
   gradientOutput,
+  LOSS_SCALE,
   microBatch,
   TRAINED,
 } from './gradient-graph.ts';
@@ -25,13 +29,16 @@ export interface StepDefinition extends GradientGraphDefinition {
   readonly name: string;
   readonly learner: Learner;
   /** Networks that are read only, by prefix. */
-  readonly frozen: Readonly<Record<string, Pick<Learner, 'list' | 'weights'>>>;
+  readonly frozen: Readonly<Record<string, PlacedNetwork>>;
   readonly constants?: Readonly<Record<string, Tensor>>;
 }
 
 export class GradientStep {
   readonly #program: Program;
   readonly #learner: Learner;
+  readonly #networks: readonly PlacedNetwork[];
+  /** Whether the device has memory of its own. */
+  readonly #isApart = engine().memory !== undefined;
   /** Micro-batches in a batch. */
   readonly #parts: number;
   /** Whole batches, written by the caller. */
@@ -39,11 +46,18 @@ export class GradientStep {
   /** The part that the program reads. */
   readonly #bound = new Map<string, Tensor>();
   readonly #meters = new Map<string, Float32Array>();
+  /** What the host writes before a run, and what it reads after it. */
+  readonly #written: DeviceTensors;
+  readonly #read: DeviceTensors;
 
   constructor(definition: StepDefinition) {
     const { name, network, batch, learner, frozen, constants = {} } = definition;
     this.#learner = learner;
-    const { graph, parts, meters } = gradientGraph(definition, learner.list);
+    this.#networks = [learner, ...Object.values(frozen)];
+    const micro = this.#isApart ? batch : microBatch(network, batch, definition.recompute);
+    const { scale } = learner;
+    const scaled = { ...definition, isScaled: scale !== undefined };
+    const { graph, parts, meters } = gradientGraph(scaled, learner.list, micro);
     this.#parts = parts;
     assertInPlaceSafe(
       graph,
@@ -52,28 +66,32 @@ export class GradientStep {
         inputs: [gradientInput(spec)],
       })),
     );
-    const micro = microBatch(network, batch, definition.recompute);
     for (const [feed, spec] of Object.entries(definition.feeds)) {
       this.#feeds.set(feed, zeros(spec, batch));
       this.#bound.set(feed, zeros(spec, micro));
     }
     for (const meter of meters) this.#meters.set(meter, new Float32Array(1));
 
-    this.#program = new Program(graph, { name });
-    for (const [feed, tensor] of [...this.#bound, ...Object.entries(constants)]) {
-      this.#program.bindInput(feed, tensor);
+    this.#program = new Program(graph, { name, capture: true });
+    const inputs: [string, Tensor][] = [...this.#bound, ...Object.entries(constants)];
+    if (scale) inputs.push([LOSS_SCALE, float32(scale.value, [])]);
+    this.#written = new DeviceTensors(inputs.map(([, tensor]) => tensor));
+    for (const [i, [feed]] of inputs.entries()) {
+      this.#program.bindInput(feed, this.#written.tensors[i]!);
     }
-    for (const [meter, data] of this.#meters) this.#program.bindOutput(meter, float32(data, []));
-    const { list, gradient, weights } = learner;
-    const gradientViews = views(list, gradient);
-    for (const spec of list.specs) {
-      const view = gradientViews.get(spec.name)!;
-      if (this.#parts > 1) this.#program.bindInput(gradientInput(spec), view);
-      this.#program.bindOutput(gradientOutput(spec), view);
+    this.#read = new DeviceTensors([...this.#meters.values()].map((data) => float32(data, [])));
+    for (const [i, meter] of meters.entries()) {
+      this.#program.bindOutput(meter, this.#read.tensors[i]!);
     }
-    bindParameters(this.#program, graph, TRAINED, list, weights);
+    const { list, gradients, parameters } = learner;
+    for (const [i, spec] of list.specs.entries()) {
+      const gradient = gradients.tensors[i]!;
+      if (this.#parts > 1) this.#program.bindInput(gradientInput(spec), gradient);
+      this.#program.bindOutput(gradientOutput(spec), gradient);
+    }
+    bindParameters(this.#program, graph, TRAINED, list, parameters);
     for (const [prefix, other] of Object.entries(frozen)) {
-      bindParameters(this.#program, graph, prefix, other.list, other.weights);
+      bindParameters(this.#program, graph, prefix, other.list, other.parameters);
     }
   }
 
@@ -86,10 +104,14 @@ export class GradientStep {
   async run(pacer: Pacer, meanwhile: () => Promise<void>): Promise<Record<string, number>> {
     const sums = new Map([...this.#meters.keys()].map((name) => [name, 0]));
     const parts = async () => {
+      if (this.#isApart) for (const network of this.#networks) await network.place();
       if (this.#parts > 1) this.#learner.gradient.fill(0);
       for (let part = 0; part < this.#parts; part++) {
         this.#load(part);
+        // On the CPU the program starts at once, before what works beside it.
+        if (this.#isApart) await this.#written.upload();
         await pacer.run(this.#program);
+        if (this.#isApart) await this.#read.download();
         for (const [name, data] of this.#meters) sums.set(name, sums.get(name)! + data[0]!);
       }
     };
@@ -99,6 +121,8 @@ export class GradientStep {
 
   dispose(): void {
     this.#program.dispose();
+    this.#written[Symbol.dispose]();
+    this.#read[Symbol.dispose]();
   }
 
   #load(part: number): void {

@@ -1,19 +1,26 @@
 /** @file A network that is being trained: its flat vectors, and the program that updates them in place. */
-import type { ParameterList } from '../nn/parameters.ts';
+import { type ParameterList, parametersOnDevice } from '../nn/parameters.ts';
 import {
   type AdamOptions,
   adamGraph,
   adamScalars,
+  type Chunk,
   chunkInput,
   chunkOutput,
   chunksOf,
+  chunksOfPieces,
   EMA_INPUT,
   EPSILON_INPUT,
   NORM_OUTPUT,
+  pieceInput,
+  pieceOutput,
   RATE_INPUT,
   type StateName,
   stateNames,
 } from '../optim/adam.ts';
+import { LossScale } from '../optim/loss-scale.ts';
+import { DeviceTensors } from '../runtime/device-tensors.ts';
+import { engine } from '../runtime/engine.ts';
 import { Program } from '../runtime/program.ts';
 import { float32 } from '../tensor.ts';
 import type { Pacer } from './pacer.ts';
@@ -26,17 +33,31 @@ export interface LearnerOptions extends AdamOptions {
 export class Learner {
   readonly list: ParameterList;
   readonly options: LearnerOptions;
-  /** Flat float32 vectors; the update writes them in place. */
+  /** Flat float32 vectors, written by the update; on a device other than the CPU only as of the last `download`. */
   readonly state: ReadonlyMap<StateName, Float32Array>;
-  /** Where programs leave the gradient of the loss. */
+  /** Where programs leave the gradient of the loss; on a device other than the CPU it stays there. */
   readonly gradient: Float32Array;
-  /** Updates done; set when a run goes on. */
+  /** Parameters, and gradients, where the device computes: in the order of the list. */
+  readonly parameters: DeviceTensors;
+  readonly gradients: DeviceTensors;
+  /** Updates done. */
   updates = 0;
+  /** Where gradients are computed in float16. */
+  readonly scale: LossScale | undefined;
+  /** Whether the device has memory of its own; there each parameter has, too. */
+  readonly #isApart = engine().memory !== undefined;
+  readonly #chunks: readonly Chunk[];
+  /** The vectors of the state, but for weights that lie apart, in chunks. */
+  readonly #vectors: ReadonlyMap<StateName, DeviceTensors>;
   readonly #program: Program;
   readonly #rate = new Float32Array(1);
   readonly #epsilon = new Float32Array(1);
   readonly #ema = new Float32Array(1);
   readonly #norm = new Float32Array(1);
+  readonly #scalars: DeviceTensors;
+  readonly #results: DeviceTensors;
+  /** Whether the device holds what `state` holds, or what came of it. */
+  #isPlaced = false;
 
   /** `weights` becomes the learner's own memory; learners that take turns may share the memory of their gradients. */
   constructor(
@@ -55,8 +76,21 @@ export class Learner {
       ]),
     );
     this.state.get('ema')?.set(weights);
+    this.scale = engine().precision === 'float16' ? new LossScale() : undefined;
     this.gradient = gradient;
-    this.#program = new Program(adamGraph(list.size, options), { name: `${name} update` });
+    this.parameters = parametersOnDevice(list, weights);
+    this.gradients = parametersOnDevice(list, gradient);
+    this.#chunks = this.#isApart
+      ? chunksOfPieces(list.specs.map(({ shape }) => shape))
+      : chunksOf(list.size);
+    const vectors = [...this.state].filter(([part]) => !(this.#isApart && part === 'weights'));
+    this.#vectors = new Map(vectors.map(([part, vector]) => [part, this.#inChunks(vector)]));
+    this.#scalars = new DeviceTensors(
+      [this.#rate, this.#epsilon, this.#ema].map((scalar) => float32(scalar, [])),
+    );
+    this.#results = new DeviceTensors([float32(this.#norm, [])]);
+    const graph = adamGraph(list.size, options, 'float32', this.#chunks);
+    this.#program = new Program(graph, { name: `${name} update`, capture: true });
     this.#bind();
   }
 
@@ -69,7 +103,10 @@ export class Learner {
     return this.state.get('ema') ?? this.weights;
   }
 
-  /** One update with `gradient`, that of `loss`; returns its norm. When either is not finite nothing changes and the norm is not finite. */
+  /**
+   * One update with `gradient`, that of `loss`; returns its norm. When either is not finite nothing changes and the norm is
+   * not finite, or 0 where the next one is computed with a smaller scale.
+   */
   async update(loss: number, learningRate: number, pacer: Pacer): Promise<number> {
     if (!Number.isFinite(loss)) return Number.NaN;
     const k = this.updates + 1;
@@ -77,28 +114,75 @@ export class Learner {
     this.#rate[0] = rate;
     this.#epsilon[0] = epsilon;
     this.#ema[0] = 1 - Math.min(this.options.emaDecay, k / (9 + k));
+    if (this.#isApart) await this.#scalars.upload();
     await pacer.run(this.#program);
+    if (this.#isApart) await this.#results.download();
     const norm = this.#norm[0]!;
-    if (Number.isFinite(norm)) this.updates = k;
-    return norm;
+    const isGood = Number.isFinite(norm);
+    const isSkipped = !isGood && (this.scale?.lower() ?? false);
+    if (isGood) this.scale?.keep();
+    if (isGood || isSkipped) this.updates = k;
+    return isSkipped ? 0 : norm;
+  }
+
+  /** Brings `state` to the device unless it is there; before anything runs that reads the parameters. */
+  async place(): Promise<void> {
+    if (this.#isPlaced) return;
+    // Recording runs the update, on what the device happens to hold.
+    await this.#program.warmUp();
+    await this.parameters.upload();
+    for (const vector of this.#vectors.values()) await vector.upload();
+    this.#isPlaced = true;
+  }
+
+  /** Brings a vector, or all of them, from the device to `state`. */
+  async download(only?: StateName): Promise<void> {
+    if (!this.#isPlaced) return;
+    for (const [name, vector] of this.#vectors) {
+      if (only === undefined || name === only) await vector.download();
+    }
+    if (this.#isApart && (only ?? 'weights') === 'weights') await this.parameters.download();
+  }
+
+  /** Goes on as if `updates` updates had led to what is in `state` now. */
+  resumeAt(updates: number): void {
+    this.updates = updates;
+    this.#isPlaced = false;
   }
 
   dispose(): void {
     this.#program.dispose();
+    const { parameters, gradients } = this;
+    const all = [parameters, gradients, ...this.#vectors.values(), this.#scalars, this.#results];
+    for (const tensors of all) tensors[Symbol.dispose]();
+  }
+
+  #inChunks(vector: Float32Array): DeviceTensors {
+    return new DeviceTensors(
+      this.#chunks.map(({ start, end }) => float32(vector.subarray(start, end), [end - start])),
+    );
   }
 
   #bind(): void {
     const program = this.#program;
-    program.bindInput(RATE_INPUT, float32(this.#rate, []));
-    program.bindInput(EPSILON_INPUT, float32(this.#epsilon, []));
-    if (this.options.ema) program.bindInput(EMA_INPUT, float32(this.#ema, []));
-    program.bindOutput(NORM_OUTPUT, float32(this.#norm, []));
-    for (const [i, { start, end }] of chunksOf(this.list.size).entries()) {
-      const part = (vector: Float32Array) => float32(vector.subarray(start, end), [end - start]);
-      program.bindInput(chunkInput('gradient', i), part(this.gradient));
-      for (const [name, vector] of this.state) {
-        program.bindInput(chunkInput(name, i), part(vector));
-        program.bindOutput(chunkOutput(name, i), part(vector));
+    const [rate, epsilon, ema] = this.#scalars.tensors;
+    program.bindInput(RATE_INPUT, rate!);
+    program.bindInput(EPSILON_INPUT, epsilon!);
+    if (this.options.ema) program.bindInput(EMA_INPUT, ema!);
+    program.bindOutput(NORM_OUTPUT, this.#results.tensors[0]!);
+    const flat = this.#isApart ? undefined : this.#inChunks(this.gradient);
+    let spec = 0;
+    for (const [i, { pieces = [] }] of this.#chunks.entries()) {
+      if (flat) program.bindInput(chunkInput('gradient', i), flat.tensors[i]!);
+      for (const k of pieces.keys()) {
+        program.bindInput(pieceInput('gradient', i, k), this.gradients.tensors[spec]!);
+        program.bindInput(pieceInput('weights', i, k), this.parameters.tensors[spec]!);
+        program.bindOutput(pieceOutput(i, k), this.parameters.tensors[spec]!);
+        spec++;
+      }
+      for (const [name, { tensors }] of this.#vectors) {
+        program.bindInput(chunkInput(name, i), tensors[i]!);
+        program.bindOutput(chunkOutput(name, i), tensors[i]!);
       }
     }
   }

@@ -15,7 +15,8 @@ export class Pacer {
   /** Runs a program once, on this thread when its last run was short. */
   async run(program: Program): Promise<void> {
     const started = performance.now();
-    const isShort = (this.#times.get(program) ?? Number.POSITIVE_INFINITY) < SYNC_BELOW_MS;
+    const isShort =
+      (this.#times.get(program) ?? Number.POSITIVE_INFINITY) < SYNC_BELOW_MS && program.canRunSync;
     if (isShort) program.runSync();
     else await program.run();
     const ended = performance.now();

@@ -4,6 +4,7 @@ import { flopsOf } from '../graph/flops.ts';
 import { Graph } from '../graph/graph.ts';
 import { neededNodes } from '../graph/onnx-encode.ts';
 import { expand } from '../graph/ops.ts';
+import { trafficOf } from '../graph/traffic.ts';
 import { oneStepStudent } from '../methods/fgm.ts';
 import { type NetworkConfig, sampleShape } from '../nn/config.ts';
 import { type LoraConfig, loraParameterList } from '../nn/lora.ts';
@@ -31,6 +32,8 @@ export interface PlanOptions {
   /** The teacher runs with and without its condition. */
   readonly guided?: boolean | undefined;
   readonly recompute?: boolean | undefined;
+  /** The batch is worked off at once, as it is on devices other than the CPU. */
+  readonly isWhole?: boolean | undefined;
 }
 
 export interface TrainingPlan {
@@ -55,6 +58,8 @@ export interface TrainingPlan {
   };
   /** Floating-point operations of products and convolutions: K online updates and a student update; a one-step sample. */
   readonly flops: { readonly iteration: number; readonly sample: number };
+  /** Bytes that the operators of an iteration read and write, each taken as a pass over memory; updates are not among them. */
+  readonly traffic: { readonly iteration: number };
 }
 
 const FLOAT_BYTES = 4;
@@ -71,9 +76,10 @@ const FEED_COPIES = 3;
 /** Plans a distillation by FGM into one step, full loss. Nothing of the network's size is allocated. */
 export function planDistillation(options: PlanOptions): TrainingPlan {
   const { network, batch, updates, lora } = options;
+  const micro = options.isWhole ? batch : microBatch(network, batch, options.recompute);
   const whole = parameterList(network);
   const learned = lora ? loraParameterList(network, lora) : whole;
-  const { online, student, feeds } = trainingGraphs(options, learned);
+  const { online, student, feeds } = trainingGraphs(options, learned, micro);
 
   const vectors = [...stateNames(adam(true)), ...stateNames(adam(false)), 'gradient'].length;
   const teacher = FLOAT_BYTES * whole.size;
@@ -89,7 +95,7 @@ export function planDistillation(options: PlanOptions): TrainingPlan {
   return {
     parameters: whole.size,
     trained: learned.size,
-    microBatch: microBatch(network, batch, options.recompute),
+    microBatch: micro,
     bytes: {
       teacher,
       state,
@@ -103,6 +109,10 @@ export function planDistillation(options: PlanOptions): TrainingPlan {
         updates * online.parts * flopsOf(online.graph) + student.parts * flopsOf(student.graph),
       sample: flopsOf(sampleGraph(options)),
     },
+    traffic: {
+      iteration:
+        updates * online.parts * trafficOf(online.graph) + student.parts * trafficOf(student.graph),
+    },
   };
 }
 
@@ -111,6 +121,7 @@ const adam = (ema: boolean): AdamOptions => ({ ...ADAM, clipNorm: 0, clipValue: 
 function trainingGraphs(
   { network, batch, tokens, lora, guided, recompute }: PlanOptions,
   list: ParameterList,
+  micro: number,
 ): { online: GradientGraph; student: GradientGraph; feeds: readonly FeedSpec[] } {
   const job = shapeOfJob(network, batch, lora, guided);
   const feeds = updateSpecs(network, tokens, 1);
@@ -129,6 +140,7 @@ function trainingGraphs(
       build: (field, values) => onlineLoss(job, field, values),
     },
     list,
+    micro,
   );
   const student = gradientGraph(
     {
@@ -137,6 +149,7 @@ function trainingGraphs(
       build: (field, values) => studentLoss(job, field, values),
     },
     list,
+    micro,
   );
   return { online, student, feeds: Object.values(feeds) };
 }

@@ -10,6 +10,7 @@ import { canonicalJson, type Json } from '../files/canonical-json.ts';
 import { sha256 } from '../files/hash.ts';
 import { readError } from '../files/read-error.ts';
 import { engine } from '../runtime/engine.ts';
+import { PRECISIONS, precisionName } from '../runtime/providers.ts';
 
 export const RUN_FILE = 'run.json';
 
@@ -20,6 +21,8 @@ const SessionSchema = z.object({
   /** Steps in all that it was asked for. */
   steps: z.int().min(0),
   device: z.string(),
+  /** Absent = fp32. */
+  precision: z.enum(PRECISIONS).optional(),
   threads: z.int().min(1),
   processor: z.string(),
   versions: z.object({ flowstep: z.string(), onnxruntime: z.string(), node: z.string() }),
@@ -86,12 +89,15 @@ export async function writeRunFile(folder: string, run: RunFile): Promise<void> 
 
 /** This process as a session of a run. */
 export function thisSession(fromStep: number, steps: number): Session {
-  const { library, threads, api } = engine();
+  const on = engine();
+  const { library, threads, api } = on;
+  const precision = precisionName(on);
   return {
     started: new Date().toISOString(),
     fromStep,
     steps,
     device: library.device,
+    ...(precision !== 'fp32' && { precision }),
     threads,
     processor: cpus()[0]?.model ?? 'unknown',
     versions: { flowstep: PACKAGE_VERSION, onnxruntime: api.version, node: process.versions.node },
@@ -109,6 +115,7 @@ export function sessionNotices(before: Session | undefined, now: Session): strin
         ];
   return [
     ...differs('device', before.device, now.device),
+    ...differs('precision', before.precision ?? 'fp32', now.precision ?? 'fp32'),
     ...differs('number of threads', before.threads, now.threads),
     ...differs('processor', before.processor, now.processor),
     ...differs('ONNX Runtime', before.versions.onnxruntime, now.versions.onnxruntime),

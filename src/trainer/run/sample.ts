@@ -8,10 +8,13 @@ import { oneStepStudent } from '../methods/fgm.ts';
 import { type NetworkConfig, sampleShape } from '../nn/config.ts';
 import { LoraScope, loraParameterList } from '../nn/lora.ts';
 import { cachedBatch, parameterList, velocity } from '../nn/network.ts';
-import { bindParameters, ParameterScope } from '../nn/parameters.ts';
+import { bindParameters, type ParameterList, ParameterScope } from '../nn/parameters.ts';
+import { DeviceTensors } from '../runtime/device-tensors.ts';
+import { engine } from '../runtime/engine.ts';
 import { Program } from '../runtime/program.ts';
 import { float32, sizeOf, type Tensor } from '../tensor.ts';
 import { ConditionInputs, type ConditionRows } from './conditions.ts';
+import { FrozenNetwork, type PlacedNetwork } from './frozen.ts';
 import type { FlowModel, StudentSettings } from './model.ts';
 import { Pacer } from './pacer.ts';
 import {
@@ -53,6 +56,9 @@ export interface SamplerForm {
   readonly guidance?: { readonly scale: number; readonly tokens?: number };
 }
 
+/** Batches as fit the processor's cache that another device has in one. */
+const DEVICE_BATCHES = 8;
+
 /** Names of the inputs of what guidance leads away from begin with this. */
 const NEGATIVE = 'negative/';
 
@@ -68,18 +74,50 @@ export class Sampler {
   readonly #scale: number;
   readonly #t = new Float32Array(1);
   readonly #dt = new Float32Array(1);
+  /** Whether the device has memory of its own. */
+  readonly #isApart = engine().memory !== undefined;
+  /** x, and the times of a stride, where the device computes. */
+  readonly #points: DeviceTensors;
+  readonly #times: DeviceTensors;
+  /** Weights, and adapters; those that the sampler placed itself. */
+  readonly #networks: readonly PlacedNetwork[];
+  readonly #own: readonly FrozenNetwork[];
   readonly #pacer = new Pacer();
   readonly #program: Program;
   readonly #isOneStep: boolean;
   /** Heun ends with an Euler step, since the velocity at t = 0 is outside of what was trained. */
   readonly #last: Program | undefined;
 
-  constructor(model: FlowModel, solver: Solver, count: number, form: SamplerForm = {}) {
+  /** `trained` is a network of the model's that has its weights on the device already. */
+  constructor(
+    model: FlowModel,
+    solver: Solver,
+    count: number,
+    form: SamplerForm = {},
+    trained?: PlacedNetwork,
+  ) {
     const { network, student } = model.info;
+    const { adapters } = model;
     this.#network = network;
     this.#student = student;
-    this.#batch = Math.min(count, cachedBatch(network));
-    this.#x = new Float32Array(this.#batch * sizeOf(sampleShape(network)));
+    this.#batch = Math.min(count, cachedBatch(network) * (this.#isApart ? DEVICE_BATCHES : 1));
+    const shape = [this.#batch, ...sampleShape(network)];
+    this.#x = new Float32Array(sizeOf(shape));
+    this.#points = new DeviceTensors([float32(this.#x, shape)]);
+    this.#times = new DeviceTensors([float32(this.#t, []), float32(this.#dt, [])]);
+    const own: FrozenNetwork[] = [];
+    const placed = (list: ParameterList, weights: Float32Array) => {
+      own.push(new FrozenNetwork(list, weights));
+      return own.at(-1)!;
+    };
+    const learned = adapters && loraParameterList(network, adapters.config);
+    this.#networks = learned
+      ? [
+          placed(parameterList(network), model.parameters),
+          trained ?? placed(learned, adapters.parameters),
+        ]
+      : [trained ?? placed(parameterList(network), model.parameters)];
+    this.#own = own;
     const { tokens = 0, guidance } = form;
     this.#scale = guidance?.scale ?? 1;
     this.#condition = new ConditionInputs(network, tokens, this.#batch);
@@ -98,6 +136,7 @@ export class Sampler {
   async run(request: SampleRequest, signal?: AbortSignal): Promise<Tensor<'float32'>> {
     const { noise } = request;
     const out = noise.data.slice();
+    for (const network of this.#own) network.changed();
     await this.integrate(out, this.#strides(request, out), request, signal);
     return float32(out, noise.shape);
   }
@@ -110,6 +149,7 @@ export class Sampler {
     signal?: AbortSignal,
   ): Promise<void> {
     const size = sizeOf(sampleShape(this.#network));
+    if (this.#isApart) await this.#place();
     for (let start = 0; start < x.length / size; start += this.#batch) {
       const [from, to] = [start * size, (start + this.#batch) * size];
       const range = x.subarray(from, to);
@@ -117,11 +157,21 @@ export class Sampler {
       this.#x.set(range);
       this.#condition.load(condition, start);
       this.#negative?.load(condition.guidance?.negative ?? {}, start);
+      if (this.#isApart) {
+        await this.#points.upload();
+        await this.#condition.upload();
+        await this.#negative?.upload();
+      }
       for (const [k, stride] of strides.entries()) {
         if (signal?.aborted) throw new FlowstepError('INTERRUPTED', 'sampling was stopped');
         await this.#stride(stride, k === strides.length - 1);
-        if (stride.fresh) addNoise(this.#x, stride.fresh.to, stride.fresh.noise.subarray(from, to));
+        if (stride.fresh) {
+          if (this.#isApart) await this.#points.download();
+          addNoise(this.#x, stride.fresh.to, stride.fresh.noise.subarray(from, to));
+          if (this.#isApart) await this.#points.upload();
+        }
       }
+      if (this.#isApart) await this.#points.download();
       range.set(this.#x.subarray(0, range.length));
     }
   }
@@ -129,11 +179,23 @@ export class Sampler {
   dispose(): void {
     this.#program.dispose();
     this.#last?.dispose();
+    this.#condition.dispose();
+    this.#negative?.dispose();
+    for (const memory of [this.#points, this.#times, ...this.#own]) memory[Symbol.dispose]();
+  }
+
+  /** What is done once on a device with memory of its own. */
+  async #place(): Promise<void> {
+    for (const network of this.#networks) await network.place();
+    // Recording runs the programs, on what the device happens to hold.
+    await this.#program.warmUp();
+    await this.#last?.warmUp();
   }
 
   async #stride({ t, dt }: Stride, isLast: boolean): Promise<void> {
     this.#t[0] = t;
     this.#dt[0] = dt;
+    if (this.#isApart) await this.#times.upload();
     await this.#pacer.run(isLast && this.#last ? this.#last : this.#program);
   }
 
@@ -182,19 +244,20 @@ export class Sampler {
       graph.output('samples', step(graph, x, field, solver));
     }
     assertInPlaceSafe(graph, [{ output: 'samples', inputs: ['x'] }]);
-    const program = new Program(graph, { name: `${solver} sampler` });
-    program.bindInput('x', float32(this.#x, shape));
-    program.bindOutput('samples', float32(this.#x, shape));
+    const program = new Program(graph, { name: `${solver} sampler`, capture: true });
+    const [points] = this.#points.tensors;
+    program.bindInput('x', points!);
+    program.bindOutput('samples', points!);
     this.#condition.bind(program);
     this.#negative?.bind(program);
     if (solver !== 'one-step') {
-      program.bindInput('t', float32(this.#t, []));
-      program.bindInput('dt', float32(this.#dt, []));
+      const [time, stride] = this.#times.tensors;
+      program.bindInput('t', time!);
+      program.bindInput('dt', stride!);
     }
-    bindParameters(program, graph, 'network', parameterList(network), model.parameters);
-    if (adapters) {
-      const list = loraParameterList(network, adapters.config);
-      bindParameters(program, graph, 'adapters', list, adapters.parameters);
+    for (const [i, prefix] of ['network', 'adapters'].entries()) {
+      const placed = this.#networks[i];
+      if (placed) bindParameters(program, graph, prefix, placed.list, placed.parameters);
     }
     return program;
   }

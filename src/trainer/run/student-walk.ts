@@ -2,6 +2,7 @@
 import { fillIndices, fillNormalAsync } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
 import type { ConditionRows } from './conditions.ts';
+import type { PlacedNetwork } from './frozen.ts';
 import { type FlowModel, MAX_STUDENT_STEPS, type StudentSettings } from './model.ts';
 import { Sampler } from './sample.ts';
 import { studentStrides } from './sample-request.ts';
@@ -19,14 +20,15 @@ export class StudentWalk {
   readonly #settings: StudentSettings;
   readonly #seed: number;
 
-  /** The student's weights are read as they are at each walk; `tokens` is the length of texts. */
+  /** The weights of `trained`, the student's, are read as they are at each walk; `tokens` is the length of texts. */
   constructor(
     student: FlowModel & { readonly info: { readonly student: StudentSettings } },
+    trained: PlacedNetwork,
     batch: number,
     tokens: number,
     seed: number,
   ) {
-    this.#sampler = new Sampler(student, 'euler', batch, { tokens });
+    this.#sampler = new Sampler(student, 'euler', batch, { tokens }, trained);
     this.#settings = student.info.student;
     this.#seed = seed;
   }

@@ -153,10 +153,15 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
   }
 
   resumeAt(steps: number): void {
-    this.#learner.updates = steps;
+    this.#learner.resumeAt(steps);
   }
 
-  samples(signal?: AbortSignal) {
+  download(): Promise<void> {
+    return this.#learner.download();
+  }
+
+  async samples(signal?: AbortSignal) {
+    await this.#learner.download('ema');
     return this.#preview.samples(signal);
   }
 

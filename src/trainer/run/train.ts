@@ -75,9 +75,9 @@ export async function* train<Models extends Readonly<Record<string, FlowModel>>>
       }
       step++;
       const stepMs = performance.now() - started;
-      const judged = judge?.isDue(step, steps)
-        ? await judge.evaluate(step, trainer.averaged(), signal)
-        : undefined;
+      const isJudged = judge?.isDue(step, steps) ?? false;
+      if (isJudged) await trainer.download();
+      const judged = isJudged ? await judge?.evaluate(step, trainer.averaged(), signal) : undefined;
       const metrics = { ...result.metrics, 'time/step_ms': stepMs, ...judged?.metrics };
       if (run && (judged || due(step, recordEvery) || step === steps)) {
         await run.recordStep(step, metrics);
@@ -99,12 +99,14 @@ export async function* train<Models extends Readonly<Record<string, FlowModel>>>
         if (samples) yield { kind: 'samples', step, samples };
       }
       if (run && due(step, options?.checkpointEvery)) {
+        await trainer.download();
         const file = await run.checkpoint(step, watch.state, trainer.state);
         saved = step;
         yield { kind: 'checkpoint', step, file };
       }
     }
     if (step < steps && judge?.isSpent) yield { kind: 'notice', message: judge.spentMessage(step) };
+    await trainer.download();
     // A run that has diverged goes on, if at all, from a checkpoint before.
     if (run && outcome.kind !== 'diverged' && step > saved) {
       const file = await run.checkpoint(step, watch.state, trainer.state);

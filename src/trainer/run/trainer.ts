@@ -18,12 +18,14 @@ export interface Trainer<Models extends Readonly<Record<string, FlowModel>>> {
   readonly watched: string;
   /** Elements of one sample. */
   readonly sampleSize: number;
-  /** What a checkpoint holds: flat float32 vectors, the trainer's own memory. */
+  /** What a checkpoint holds: flat float32 vectors, the trainer's own memory, as of the last `download`. */
   readonly state: ReadonlyMap<string, Float32Array>;
   /** Step number `index`, counted from 0. */
   step(index: number): Promise<StepResult>;
   /** Goes on as if `steps` steps had led to what is in `state` now. */
   resumeAt(steps: number): void;
+  /** Brings `state` up to date; before it, `averaged` or `models` is read. Does nothing on the CPU. */
+  download(): Promise<void>;
   /** Samples of the averaged weights, from the same noise every time. Throws INTERRUPTED. */
   samples(signal?: AbortSignal): Promise<Tensor<'float32'>>;
   /** What is trained, over the trainer's own memory: the averaged weights as they are now. */

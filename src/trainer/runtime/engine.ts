@@ -1,15 +1,34 @@
 /** @file One ONNX Runtime environment per process: the library, its thread pool and memory that programs share. */
 import { availableParallelism } from 'node:os';
 import { FlowstepError } from '../../errors.ts';
+import type { Graph } from '../graph/graph.ts';
+import { lowPrecisionGraph } from '../graph/low-precision.ts';
 import { ELEMENT_TYPES } from '../graph/onnx-format.ts';
+import { webGpuGraph, webGpuTensor } from '../graph/webgpu-graph.ts';
 import type { Tensor } from '../tensor.ts';
+import { DeviceMemory, MEMORY_NAMES } from './device-memory.ts';
+import type { DeviceTensor } from './device-tensors.ts';
 import { type Device, findLibrary, type Library } from './library.ts';
-import { OrtApi, type Pointer } from './ort-api.ts';
+import { dimensions, type FunctionName, OrtApi, type Pointer } from './ort-api.ts';
+import {
+  appendProvider,
+  type Precision,
+  type ProviderOptions,
+  prepareProvider,
+} from './providers.ts';
 
 export interface EngineOptions {
   readonly device?: Device;
   /** Threads that compute; default: the processors that this process may use. */
   readonly threads?: number;
+  /** Whether operators that the device lacks may run on the CPU; default: yes. Else programs with such are refused. */
+  readonly cpuFallback?: boolean;
+  /** Whether programs may be recorded and replayed, on devices that can; default: yes, but on CUDA no. */
+  readonly capture?: boolean;
+  /** Options of the device's provider, by its own names. */
+  readonly providerOptions?: ProviderOptions;
+  /** Type of products, and of what stands between them; state is float32 all the same. Default: float32. */
+  readonly precision?: Precision;
 }
 
 export interface SessionOptions {
@@ -17,7 +36,23 @@ export interface SessionOptions {
   readonly entries?: Readonly<Record<string, string>>;
   /** Start of the name of a profile to write. */
   readonly profile?: string;
+  /** Record the device's commands in the first run, which is then done twice, and replay them in later ones. */
+  readonly capture?: boolean;
 }
+
+/**
+ * WebGPU's own checks of each command cost more than the commands; ours come before, from shapes. In its preferred layout,
+ * NHWC, transpositions are put around convolutions and moved to masks, which then are left to the CPU.
+ */
+const PROVIDER_OPTIONS: Partial<Record<Device, ProviderOptions>> = {
+  webgpu: { validationMode: 'disabled', enableInt64: '1', preferredLayout: 'NCHW' },
+};
+
+/** What turns recording on, where a provider can. */
+const CAPTURE_OPTIONS: Partial<Record<Device, ProviderOptions>> = {
+  webgpu: { enableGraphCapture: '1' },
+  cuda: { enable_cuda_graph: '1' },
+};
 
 /** ONNX Runtime's ORT_LOGGING_LEVEL_ERROR. */
 const LOG_ERRORS = 3;
@@ -30,6 +65,8 @@ const DEFAULT_MEMORY = 0;
 export interface BoundTensor {
   readonly tensor: Tensor;
   readonly value: Pointer;
+  /** Whether the value lives as long as the tensor's place on the device. */
+  readonly isPlace?: boolean;
 }
 
 export class Engine {
@@ -37,27 +74,46 @@ export class Engine {
   readonly library: Library;
   readonly threads: number;
   readonly environment: Pointer;
-  readonly #memory: Pointer;
+  /** The device's own memory; undefined where programs compute in the host's. */
+  readonly memory: DeviceMemory | undefined;
+  readonly precision: Precision;
+  readonly #cpuFallback: boolean;
+  readonly #capture: boolean;
+  readonly providerOptions: ProviderOptions;
+  readonly #hostMemory: Pointer;
   #liveTensors = 0;
+  /** The last of the runs that wait for each other. */
+  #lastRun: Promise<void> = Promise.resolve();
+  #waitingRuns = 0;
 
-  constructor(library: Library, threads: number) {
+  constructor(library: Library, threads: number, options: EngineOptions = {}) {
+    // Nobody has seen it work on CUDA yet.
+    const { cpuFallback = true, capture = library.device !== 'cuda' } = options;
+    const { providerOptions = {} } = options;
+    this.precision = options.precision ?? 'float32';
+    prepareProvider(library);
     this.api = new OrtApi(library.path);
     this.library = library;
     this.threads = threads;
     // One pool for all sessions: two sessions with a spinning pool each take twice the time when they alternate.
-    const options = this.api.create('CreateThreadingOptions');
-    this.api.call('SetGlobalIntraOpNumThreads', options, threads);
-    this.api.call('SetGlobalInterOpNumThreads', options, 1);
+    const threading = this.api.create('CreateThreadingOptions');
+    this.api.call('SetGlobalIntraOpNumThreads', threading, threads);
+    this.api.call('SetGlobalInterOpNumThreads', threading, 1);
     this.environment = this.api.create(
       'CreateEnvWithGlobalThreadPools',
       LOG_ERRORS,
       'flowstep',
-      options,
+      threading,
     );
-    this.api.release('ReleaseThreadingOptions', options);
-    this.#memory = this.api.create('CreateCpuMemoryInfo', ARENA_ALLOCATOR, DEFAULT_MEMORY);
+    this.api.release('ReleaseThreadingOptions', threading);
+    this.#hostMemory = this.api.create('CreateCpuMemoryInfo', ARENA_ALLOCATOR, DEFAULT_MEMORY);
     // One arena for all sessions, so that programs which take turns share their working memory.
-    this.api.call('CreateAndRegisterAllocator', this.environment, this.#memory, null);
+    this.api.call('CreateAndRegisterAllocator', this.environment, this.#hostMemory, null);
+    this.#cpuFallback = cpuFallback;
+    this.#capture = capture;
+    this.providerOptions = providerOptions;
+    const { device } = library;
+    if (device !== 'cpu') this.memory = new DeviceMemory(this, MEMORY_NAMES[device]);
   }
 
   /** A session over an encoded model, on the shared threads and arena of this engine's device. Throws ENGINE. */
@@ -69,15 +125,21 @@ export class Engine {
       // A pattern is one block beside the pieces of the first run: a third more memory, and no faster.
       api.call('DisableMemPattern', session);
       api.call('SetSessionGraphOptimizationLevel', session, OPTIMISE_ALL);
-      const entries = { 'session.use_env_allocators': '1', ...options.entries };
+      const { provider } = this.library;
+      const entries = {
+        'session.use_env_allocators': '1',
+        ...(provider && !this.#cpuFallback && { 'session.disable_cpu_ep_fallback': '1' }),
+        ...options.entries,
+      };
       for (const [key, value] of Object.entries(entries)) {
         api.call('AddSessionConfigEntry', session, key, value);
       }
       if (options.profile !== undefined) api.call('EnableProfiling', session, options.profile);
-      const { provider } = this.library;
-      if (provider) {
-        api.call('SessionOptionsAppendExecutionProvider', session, provider, [], [], 0);
-      }
+      appendProvider(api, session, this.library, {
+        ...PROVIDER_OPTIONS[this.library.device],
+        ...this.providerOptions,
+        ...(options.capture && CAPTURE_OPTIONS[this.library.device]),
+      });
       return api.create(
         'CreateSessionFromArray',
         this.environment,
@@ -90,31 +152,76 @@ export class Engine {
     }
   }
 
+  /** A graph in operators and types that the device has kernels for. */
+  formOf(graph: Graph): Graph {
+    if (this.library.device === 'webgpu') return webGpuGraph(graph);
+    return this.precision === 'float32' ? graph : lowPrecisionGraph(graph, this.precision);
+  }
+
+  /** A tensor in the type that it has in such a graph: itself, or a copy. */
+  formOfTensor(tensor: Tensor): Tensor {
+    return this.library.device === 'webgpu' ? webGpuTensor(tensor) : tensor;
+  }
+
+  /** Whether the device can record a program's commands. */
+  get canCapture(): boolean {
+    return this.#capture && CAPTURE_OPTIONS[this.library.device] !== undefined;
+  }
+
+  /** Whether a run may be called on this thread: on a device only one may be under way. */
+  get isFree(): boolean {
+    return !this.memory || this.#waitingRuns === 0;
+  }
+
+  /** Calls a function that computes, on another thread; on a device one after the other, as its queue is one. */
+  async compute(name: FunctionName, ...args: readonly unknown[]): Promise<void> {
+    if (!this.memory) return this.api.callAsync(name, ...args);
+    const call = () => this.api.callAsync(name, ...args);
+    this.#waitingRuns++;
+    const run = this.#lastRun.then(call);
+    this.#lastRun = run.catch(() => undefined);
+    try {
+      await run;
+    } finally {
+      this.#waitingRuns--;
+    }
+  }
+
   /** Handles that are bound and not given back: it must not grow while nothing is compiled. */
   get liveTensors(): number {
     return this.#liveTensors;
   }
 
-  /** A handle over `tensor`'s own memory (not copied). Keep the result as long as it is bound. */
-  bind(tensor: Tensor): BoundTensor {
-    const { data, shape, dtype } = tensor;
+  /** A handle over `tensor`'s own memory (not copied), or its place on the device. Keep the result as long as it is bound. */
+  bind(tensor: DeviceTensor): BoundTensor {
+    const { data, shape, dtype, place } = tensor;
+    if (place) return { tensor, value: place, isPlace: true };
     // Touching the buffer moves a small typed array off V8's heap, where it would be moved about.
     void data.buffer;
     const value = this.api.create(
       'CreateTensorWithDataAsOrtValue',
-      this.#memory,
+      this.#hostMemory,
       data,
       data.byteLength,
-      shape.length ? BigInt64Array.from(shape, BigInt) : null,
+      dimensions(shape),
       shape.length,
       ELEMENT_TYPES[dtype],
     );
-    this.#liveTensors++;
-    return { tensor, value };
+    return { tensor, value: this.hold(value) };
   }
 
-  unbind(bound: BoundTensor): void {
-    this.api.release('ReleaseValue', bound.value);
+  unbind({ value, isPlace }: BoundTensor): void {
+    if (!isPlace) this.drop(value);
+  }
+
+  /** Counts a handle that somebody has to drop. */
+  hold(value: Pointer): Pointer {
+    this.#liveTensors++;
+    return value;
+  }
+
+  drop(value: Pointer): void {
+    this.api.release('ReleaseValue', value);
     this.#liveTensors--;
   }
 }
@@ -128,7 +235,7 @@ let current: Engine | undefined;
 export function engine(options: EngineOptions = {}): Engine {
   if (!current) {
     const threads = options.threads ?? availableParallelism();
-    current = new Engine(findLibrary(options.device ?? 'cpu'), threads);
+    current = new Engine(findLibrary(options.device ?? 'cpu'), threads, options);
     return current;
   }
   const { device = current.library.device, threads = current.threads } = options;

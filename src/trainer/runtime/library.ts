@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { FlowstepError } from '../../errors.ts';
+import { findCudaLibrary } from './cuda-library.ts';
 
 export const DEVICES = ['cpu', 'webgpu', 'cuda'] as const;
 export type Device = (typeof DEVICES)[number];
@@ -22,7 +23,10 @@ const FILE_NAMES: Partial<Record<NodeJS.Platform, readonly string[]>> = {
 
 /** The library for a device; throws LIBRARY_NOT_FOUND with what to install. */
 export function findLibrary(device: Device): Library {
-  if (device === 'cuda') return { path: cudaLibrary(), device, provider: 'CUDAExecutionProvider' };
+  if (device === 'cuda') {
+    const path = findCudaLibrary({ environment: process.env });
+    return { path, device, provider: 'CUDAExecutionProvider' };
+  }
   const path = packagedLibrary();
   return device === 'webgpu' ? { path, device, provider: 'WebGPU' } : { path, device };
 }
@@ -40,13 +44,4 @@ function packagedLibrary(): string {
     );
   }
   return found;
-}
-
-/** FLOWSTEP_ORT_CUDA names the library of the Python wheel onnxruntime-gpu (its folder capi). */
-function cudaLibrary(): string {
-  const path = process.env['FLOWSTEP_ORT_CUDA'];
-  if (path && existsSync(path)) return path;
-  throw new FlowstepError('LIBRARY_NOT_FOUND', 'no ONNX Runtime with CUDA was named', {
-    hint: 'set FLOWSTEP_ORT_CUDA to libonnxruntime.so.* in the capi folder of the wheel onnxruntime-gpu',
-  });
 }

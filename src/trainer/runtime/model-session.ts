@@ -54,7 +54,7 @@ export class ModelSession implements Disposable {
     ].map(([how, name, tensor]) => ({ how, name, memory: this.#engine.bind(tensor) }));
     try {
       for (const { how, name, memory } of bound) api.call(how, binding, name, memory.value);
-      await api.callAsync('RunWithBinding', this.#session, this.#runOptions, binding);
+      await this.#engine.compute('RunWithBinding', this.#session, this.#runOptions, binding);
     } catch (error) {
       throw this.#explained(error);
     } finally {

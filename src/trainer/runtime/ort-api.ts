@@ -4,6 +4,7 @@
  */
 import koffi from 'koffi';
 import { FlowstepError } from '../../errors.ts';
+import { engineError } from './device-errors.ts';
 
 /** An opaque pointer of the library. */
 export type Pointer = unknown;
@@ -15,6 +16,10 @@ const API_VERSION = 20;
 const FUNCTIONS = {
   GetErrorMessage: [2, 'const char *$(void *)'],
   CreateSessionFromArray: [8, 'void *$(void *, const void *, size_t, void *, _Out_ void **)'],
+  Run: [
+    9,
+    'void *$(void *, void *, const char **, void **, size_t, const char **, size_t, void **)',
+  ],
   CreateSessionOptions: [10, 'void *$(_Out_ void **)'],
   EnableProfiling: [14, 'void *$(void *, const char *)'],
   DisableMemPattern: [17, 'void *$(void *)'],
@@ -23,10 +28,12 @@ const FUNCTIONS = {
   CreateRunOptions: [39, 'void *$(_Out_ void **)'],
   RunOptionsSetTerminate: [46, 'void *$(void *)'],
   RunOptionsUnsetTerminate: [47, 'void *$(void *)'],
+  CreateTensorAsOrtValue: [48, 'void *$(void *, int64_t *, size_t, int, _Out_ void **)'],
   CreateTensorWithDataAsOrtValue: [
     49,
     'void *$(void *, void *, size_t, int64_t *, size_t, int, _Out_ void **)',
   ],
+  CreateMemoryInfo: [68, 'void *$(const char *, int, int, int, _Out_ void **)'],
   CreateCpuMemoryInfo: [69, 'void *$(int, int, _Out_ void **)'],
   AllocatorFree: [76, 'void *$(void *, void *)'],
   GetAllocatorWithDefaultOptions: [78, 'void *$(_Out_ void **)'],
@@ -41,22 +48,34 @@ const FUNCTIONS = {
   CreateThreadingOptions: [121, 'void *$(_Out_ void **)'],
   ReleaseThreadingOptions: [122, 'void $(void *)'],
   AddSessionConfigEntry: [130, 'void *$(void *, const char *, const char *)'],
+  CreateAllocator: [131, 'void *$(void *, void *, _Out_ void **)'],
   RunWithBinding: [133, 'void *$(void *, void *, void *)'],
   CreateIoBinding: [134, 'void *$(void *, _Out_ void **)'],
   ReleaseIoBinding: [135, 'void $(void *)'],
   BindInput: [136, 'void *$(void *, const char *, void *)'],
   BindOutput: [137, 'void *$(void *, const char *, void *)'],
   CreateAndRegisterAllocator: [144, 'void *$(void *, void *, void *)'],
+  GetAvailableProviders: [125, 'void *$(_Out_ void **, _Out_ int *)'],
+  ReleaseAvailableProviders: [126, 'void *$(void *, int)'],
   SetGlobalIntraOpNumThreads: [147, 'void *$(void *, int)'],
   SetGlobalInterOpNumThreads: [148, 'void *$(void *, int)'],
   SetGlobalSpinControl: [149, 'void *$(void *, int)'],
+  SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 'void *$(void *, void *)'],
+  CreateCUDAProviderOptions: [205, 'void *$(_Out_ void **)'],
+  UpdateCUDAProviderOptions: [206, 'void *$(void *, const char **, const char **, size_t)'],
+  ReleaseCUDAProviderOptions: [208, 'void $(void *)'],
   SessionOptionsAppendExecutionProvider: [
     216,
     'void *$(void *, const char *, const char **, const char **, size_t)',
   ],
 } as const;
 
-type FunctionName = keyof typeof FUNCTIONS;
+export type FunctionName = keyof typeof FUNCTIONS;
+
+/** A shape as the C API takes it. */
+export function dimensions(shape: readonly number[]): BigInt64Array | null {
+  return shape.length ? BigInt64Array.from(shape, BigInt) : null;
+}
 
 /** A bound C function; `async` runs it on a thread of libuv's pool. */
 interface Bound {
@@ -136,7 +155,7 @@ export class OrtApi {
     if (!status) return;
     const message = String(this.#function('GetErrorMessage')(status));
     this.release('ReleaseStatus', status);
-    throw new FlowstepError('ENGINE', message);
+    throw engineError(message);
   }
 
   #function(name: FunctionName): Bound {

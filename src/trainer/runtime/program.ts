@@ -4,20 +4,29 @@ import type { Graph, Value } from '../graph/graph.ts';
 import { encodeOnnx } from '../graph/onnx-encode.ts';
 import { formatShape } from '../graph/shapes.ts';
 import { sameShape, type Tensor } from '../tensor.ts';
-import { type BoundTensor, type Engine, engine } from './engine.ts';
+import type { DeviceTensor } from './device-tensors.ts';
+import { type BoundTensor, type Engine, engine, type SessionOptions } from './engine.ts';
 import type { Pointer } from './ort-api.ts';
 
 /** On WebGPU the fused operator lacks the outputs mean and deviation, and the session fails; on the CPU it gains nothing. */
 const DISABLED_OPTIMISERS = 'SkipLayerNormFusion';
-/** x sigmoid(x) is put together from its parts also in float64, for which there is no such operator, and the session fails. */
-const DISABLED_IN_FLOAT64 = 'QuickGeluFusion';
-/** What is computed again on purpose would be computed once. */
-const DISABLED_IN_KEPT_ORDER = 'CommonSubexpressionElimination';
+/** x sigmoid(x) is put together from its parts also in types for which there is no such operator, and the session fails. */
+const DISABLED_BEYOND_FLOAT32 = 'QuickGeluFusion';
+/** What is computed again on purpose would be computed once; and an output that is computed once more, copied. */
+const DISABLED_WHERE_REPEATED = 'CommonSubexpressionElimination';
 
 export interface ProgramOptions {
   /** Shown in errors. */
   readonly name: string;
+  /**
+   * On devices that can, the first run is recorded and later ones replay it. All memory must then be on the device, and
+   * the first run is done twice: see `warmUp`.
+   */
+  readonly capture?: boolean;
 }
+
+/** What ONNX Runtime says of a program that cannot be recorded. */
+const REFUSED = /graph capture/i;
 
 /** When set, each program writes ONNX Runtime's profile (a JSON trace) to PREFIX-NAME_DATE.json as it is disposed of. */
 const PROFILE_PREFIX = process.env['FLOWSTEP_PROFILE'];
@@ -29,9 +38,15 @@ export class Program {
   readonly #binding: Pointer;
   readonly #runOptions: Pointer;
   readonly #graph: Graph;
+  /** The graph as the device runs it. */
+  readonly #form: Graph;
   readonly #bound = new Map<string, BoundTensor>();
+  /** What was bound in another type than the device takes. */
+  readonly #converted = new Map<string, Tensor>();
   /** Inputs and outputs that have no memory yet. */
   readonly #unbound: Set<string>;
+  /** Whether a first run is still to be recorded. */
+  #isCold: boolean;
   #running = false;
   #stopping = false;
   #disposed = false;
@@ -42,32 +57,63 @@ export class Program {
     this.#graph = graph;
     this.#unbound = new Set([...graph.inputs.keys(), ...graph.outputs.keys()]);
     const { api } = on;
-    this.#session = this.#engineCall(() =>
-      on.createSession(encodeOnnx(graph), {
-        entries: { 'optimization.disable_specified_optimizers': disabledOptimisers(graph) },
-        ...(PROFILE_PREFIX && { profile: `${PROFILE_PREFIX}-${this.name.replaceAll(' ', '-')}` }),
-      }),
-    );
+    this.#form = on.formOf(graph);
+    const model = encodeOnnx(this.#form);
+    const create = (how: SessionOptions) =>
+      this.#engineCall(() =>
+        on.createSession(model, {
+          entries: {
+            'optimization.disable_specified_optimizers': disabledOptimisers(
+              this.#form,
+              this.#isCold,
+            ),
+          },
+          ...(PROFILE_PREFIX && { profile: `${PROFILE_PREFIX}-${this.name.replaceAll(' ', '-')}` }),
+          ...how,
+        }),
+      );
+    this.#isCold = (options.capture ?? false) && on.canCapture;
+    try {
+      this.#session = create({ capture: this.#isCold });
+    } catch (error) {
+      // Only what runs on the device from end to end can be recorded.
+      if (!this.#isCold || !(error instanceof FlowstepError && REFUSED.test(error.message)))
+        throw error;
+      this.#isCold = false;
+      this.#session = create({});
+    }
     this.#binding = api.create('CreateIoBinding', this.#session);
     this.#runOptions = api.create('CreateRunOptions');
   }
 
   /** Binds an input to a tensor, which is read in place at every run. Throws SHAPE_MISMATCH. */
-  bindInput(name: string, tensor: Tensor): void {
+  bindInput(name: string, tensor: DeviceTensor): void {
     this.#bind('BindInput', name, this.#graph.inputs.get(name), tensor);
   }
 
   /** Binds an output to a tensor, which is written in place at every run; it may be an input's too. */
-  bindOutput(name: string, tensor: Tensor): void {
+  bindOutput(name: string, tensor: DeviceTensor): void {
     this.#bind('BindOutput', name, this.#graph.outputs.get(name), tensor);
+  }
+
+  /**
+   * Records a program that is to be recorded, which runs it twice: before what it writes holds anything that counts. Does
+   * nothing for others, and the second time.
+   */
+  async warmUp(): Promise<void> {
+    if (this.#isCold) await this.run();
+  }
+
+  /** Whether `runSync` may be called: on a device other runs may be under way. */
+  get canRunSync(): boolean {
+    return this.#engine.isFree;
   }
 
   /** Runs once on ONNX Runtime's threads, without blocking the event loop. One run at a time. */
   async run(): Promise<void> {
     this.#begin();
     try {
-      const { api } = this.#engine;
-      await api.callAsync('RunWithBinding', this.#session, this.#runOptions, this.#binding);
+      await this.#engine.compute('RunWithBinding', this.#session, this.#runOptions, this.#binding);
     } catch (error) {
       throw this.#explained(error);
     } finally {
@@ -119,10 +165,24 @@ export class Program {
       throw new FlowstepError('INTERNAL', `internal: ${this.name}: ${unbound} is not bound`);
     }
     this.#running = true;
+    if (this.#engine.memory) this.#bringHostInputs();
+  }
+
+  /** A device gets an input in the host's memory when it is bound, not when it is read. */
+  #bringHostInputs(): void {
+    for (const name of this.#graph.inputs.keys()) {
+      const { value, isPlace, tensor } = this.#bound.get(name)!;
+      if (isPlace) continue;
+      const given = this.#converted.get(name);
+      if (given)
+        (tensor.data as Int32Array).set(this.#engine.formOfTensor(given).data as Int32Array);
+      this.#engine.api.call('BindInput', this.#binding, name, value);
+    }
   }
 
   #end(): void {
     this.#running = false;
+    this.#isCold = false;
     if (!this.#stopping) return;
     // The flag would stop the next run too.
     this.#stopping = false;
@@ -133,7 +193,7 @@ export class Program {
     how: 'BindInput' | 'BindOutput',
     name: string,
     declared: Value | undefined,
-    tensor: Tensor,
+    tensor: DeviceTensor,
   ): void {
     const direction = how === 'BindInput' ? 'input' : 'output';
     if (!declared) {
@@ -145,7 +205,9 @@ export class Program {
         `${this.name}: ${direction} ${name} is ${declared.dtype}${formatShape(declared.shape)}, not ${tensor.dtype}${formatShape(tensor.shape)}`,
       );
     }
-    const bound = this.#engine.bind(tensor);
+    const form = tensor.place ? tensor : this.#engine.formOfTensor(tensor);
+    if (form !== tensor) this.#converted.set(name, tensor);
+    const bound = this.#engine.bind(form);
     this.#engine.api.call(how, this.#binding, name, bound.value);
     const previous = this.#bound.get(name);
     this.#bound.set(name, bound);
@@ -168,7 +230,7 @@ export class Program {
       return new FlowstepError('INTERRUPTED', `${this.name} was stopped`, { cause: error });
     }
     const id = Number(/\b[A-Z][A-Za-z]+_(\d+)\b/.exec(error.message)?.[1]);
-    const node = this.#graph.nodes.find((n) => n.outputs[0]?.id === id);
+    const node = this.#form.nodes.find((n) => n.outputs[0]?.id === id);
     const shapes =
       node?.kind === 'operator'
         ? ` (${node.operator} of ${node.inputs.map((v) => v.dtype + formatShape(v.shape)).join(', ')})`
@@ -177,11 +239,13 @@ export class Program {
   }
 }
 
-function disabledOptimisers(graph: Graph): string {
-  const isFloat64 = graph.nodes.some(({ outputs }) => outputs.some((v) => v.dtype === 'float64'));
+function disabledOptimisers(graph: Graph, isRecorded: boolean): string {
+  const isBeyond = graph.nodes.some(({ outputs }) =>
+    outputs.some(({ dtype }) => dtype === 'float64' || dtype === 'bfloat16'),
+  );
   return [
     DISABLED_OPTIMISERS,
-    ...(isFloat64 ? [DISABLED_IN_FLOAT64] : []),
-    ...(graph.order === 'kept' ? [DISABLED_IN_KEPT_ORDER] : []),
+    ...(isBeyond ? [DISABLED_BEYOND_FLOAT32] : []),
+    ...(graph.order === 'kept' || isRecorded ? [DISABLED_WHERE_REPEATED] : []),
   ].join(';');
 }

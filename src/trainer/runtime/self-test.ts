@@ -7,11 +7,14 @@ import { float32 } from '../tensor.ts';
 import { engine } from './engine.ts';
 import type { Device } from './library.ts';
 import { Program } from './program.ts';
+import { providersOf } from './providers.ts';
 
 export interface SelfTest {
   readonly library: string;
   readonly version: string;
   readonly threads: number;
+  /** Those that the library was built with, by ONNX Runtime's names. */
+  readonly providers: readonly string[];
   /** Milliseconds of the program's first run. */
   readonly runMs: number;
 }
@@ -44,7 +47,8 @@ export async function selfTest(device: Device): Promise<SelfTest> {
         `a test program gave ${output[wrong]} where ${right[wrong]} is right`,
       );
     }
-    return { library: library.path, version: api.version, threads, runMs };
+    const { version } = api;
+    return { library: library.path, version, threads, providers: providersOf(api), runMs };
   } finally {
     program.dispose();
   }

@@ -5,6 +5,7 @@ import { flowMatchingLoss } from '../methods/flow-matching.ts';
 import { throwIfStopped } from '../metrics/event-loop-turns.ts';
 import type { NetworkConfig } from '../nn/config.ts';
 import { velocity } from '../nn/network.ts';
+import { FrozenNetwork } from '../run/frozen.ts';
 import { TRAINED } from '../run/gradient-graph.ts';
 import { GradientStep } from '../run/gradient-step.ts';
 import { Learner } from '../run/learner.ts';
@@ -60,13 +61,16 @@ export async function onlineGaps(options: OnlineOptions): Promise<OnlineGap[]> {
   };
   const start = Float32Array.from(setting.teacher.values);
   const learner = new Learner('online', online.list, start, { ...ADAM, ema: false, emaDecay: 0 });
-  const student = Float32Array.from(setting.student.values);
+  using student = new FrozenNetwork(
+    setting.student.list,
+    Float32Array.from(setting.student.values),
+  );
   const step = new GradientStep({
     name: 'online gradient',
     network: config,
     batch: BATCH,
     learner,
-    frozen: { student: { list: setting.student.list, weights: student } },
+    frozen: { student },
     feeds: { z: { shape: setting.shape }, x1: { shape: setting.shape }, t: { shape: [] } },
     build: (field, { z, x1, t }) => {
       const x0 = oneStepStudent(z!, T_STAR, C_IN, (x) => field('student')(x, atTStar(x)));

@@ -9,14 +9,17 @@ import {
   chunkInput,
   chunkOutput,
   chunksOf,
+  chunksOfPieces,
   EMA_INPUT,
   EPSILON_INPUT,
   NORM_OUTPUT,
+  pieceInput,
+  pieceOutput,
   RATE_INPUT,
   stateNames,
 } from '../../../src/trainer/optim/adam.ts';
 import { Program } from '../../../src/trainer/runtime/program.ts';
-import { float32 } from '../../../src/trainer/tensor.ts';
+import { float32, sizeOf } from '../../../src/trainer/tensor.ts';
 import { relativeGap } from '../../support/gradcheck.ts';
 import { randomNumbers } from '../../support/operator-cases.ts';
 
@@ -140,6 +143,39 @@ describe.each(VARIANTS)('%s', (_title, options) => {
         state.set(name, results.get(chunkOutput(name, 0))!.data);
         expect(relativeGap(state.get(name)!, expected.get(name)!), name).toBeLessThan(1e-12);
       }
+    }
+  });
+
+  test('weights and gradient as tensors that lie apart', () => {
+    const shapes = [[2, 2], [1], [], [1, 1]];
+    const [chunk] = chunksOfPieces(shapes);
+    expect(chunk).toEqual({ start: 0, end: size, pieces: shapes });
+    const graph = adamGraph(size, options, 'float64', [chunk!]);
+    const state = startOf(size, options);
+    const gradient = gradientOf(size, 1);
+    const { rate, epsilon } = adamScalars(options, 1, 0.01);
+    const feeds = new Map<string, ArrayLike<number>>([
+      [RATE_INPUT, [rate]],
+      [EPSILON_INPUT, [epsilon]],
+      [EMA_INPUT, [EMA_RATE]],
+      ...stateNames(options).map((n) => [chunkInput(n, 0), state.get(n)!] as const),
+    ]);
+    let start = 0;
+    for (const [k, shape] of shapes.entries()) {
+      const end = start + sizeOf(shape);
+      feeds.set(pieceInput('gradient', 0, k), gradient.slice(start, end));
+      feeds.set(pieceInput('weights', 0, k), state.get('weights')!.slice(start, end));
+      start = end;
+    }
+    const results = interpret(graph, feeds);
+    plainAdam(state, gradient, options, 1, 0.01);
+    const weights = shapes.flatMap((_, k) => Array.from(results.get(pieceOutput(0, k))!.data));
+    expect(relativeGap(weights, state.get('weights')!)).toBeLessThan(1e-12);
+    for (const name of stateNames(options)) {
+      if (name === 'weights') continue;
+      expect(relativeGap(results.get(chunkOutput(name, 0))!.data, state.get(name)!)).toBeLessThan(
+        1e-12,
+      );
     }
   });
 

@@ -1,0 +1,160 @@
+/**
+ * @file Everything that an NVIDIA card can tell, as one JSON file: the same losses as the processor, speed and memory
+ * beside PyTorch where there is one, share of the card's rate of multiplying.
+ *
+ *     BENCH_PYTHON=python3 npm run verify:cuda -- [--out FILE] [--device cuda] [--seconds S] [--minutes M]
+ *
+ * Each measurement is a process of its own. The file is written anew after each, the most important first, so that what
+ * is stopped half-way has told something; none is begun after so many minutes.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { renameSync, writeFileSync } from 'node:fs';
+import { arch, cpus, release } from 'node:os';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const { values } = parseArgs({
+  options: {
+    out: { type: 'string', default: 'cuda.json' },
+    device: { type: 'string', default: 'cuda' },
+    seconds: { type: 'string', default: '3' },
+    minutes: { type: 'string', default: '9' },
+    curves: { type: 'string', default: 'mlp-2d,dit-xs,unet-xs,dit-s,unet-s' },
+    configs: { type: 'string', default: 'dit-s,dit-b,unet-cifar' },
+    precisions: { type: 'string', default: 'fp32,tf32,bf16,fp16' },
+    peer: { type: 'string', default: 'peer/torch_fgm.py' },
+  },
+});
+const { device, seconds } = values;
+const python = process.env['BENCH_PYTHON'];
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const begun = performance.now();
+const isLate = () => performance.now() - begun > Number(values.minutes) * 60_000;
+
+const list = (text: string) => text.split(',').filter(Boolean);
+
+type Row = Record<string, unknown> & { error?: unknown };
+
+/** What a process prints last, as JSON; a failure is a row too. */
+function run(command: string, args: readonly string[]): Promise<Row> {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let text = '';
+    let said = '';
+    child.stdout.on('data', (part: Buffer) => (text += part.toString()));
+    child.stderr.on('data', (part: Buffer) => (said += part.toString()));
+    child.on('error', (error) => resolve({ error: String(error) }));
+    child.on('close', (code, signal) => {
+      try {
+        resolve(JSON.parse(text.trim().split('\n').at(-1) ?? '') as Row);
+      } catch {
+        resolve({ error: { ended: signal ?? code, said: said.slice(-2000) } });
+      }
+    });
+  });
+}
+
+const program = here(`./cuda-row${extname(fileURLToPath(import.meta.url))}`);
+const ours = (...args: string[]) => run(process.execPath, [...process.execArgv, program, ...args]);
+
+const report: Record<string, unknown> = {
+  date: new Date().toISOString(),
+  machine: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, ${arch()}, ${release()}`,
+  card: cardFacts(),
+  node: process.versions.node,
+  device,
+};
+
+function cardFacts(): string | null {
+  const query = '--query-gpu=name,driver_version,memory.total,clocks.max.sm,power.limit';
+  const { status, stdout } = spawnSync('nvidia-smi', [query, '--format=csv,noheader'], {
+    encoding: 'utf8',
+  });
+  return status === 0 ? stdout.trim() : null;
+}
+
+/** Keeps what is known so far; whole or not there. */
+function keep(section: string, name: string, row: unknown): void {
+  report[section] = { ...(report[section] as object | undefined), [name]: row };
+  report['minutes'] = Number(((performance.now() - begun) / 60_000).toFixed(2));
+  writeFileSync(`${values.out}.partial`, `${JSON.stringify(report, null, 2)}\n`);
+  renameSync(`${values.out}.partial`, values.out);
+  process.stderr.write(`${section} ${name}: ${JSON.stringify(row).slice(0, 300)}\n`);
+}
+
+/** Curves agree when each step differs by less than this share. */
+const TOLERANCES: Readonly<Record<string, number>> = {
+  fp32: 1e-4,
+  tf32: 0.01,
+  bf16: 0.02,
+  fp16: 0.02,
+};
+
+/** The largest difference of two curves, as a share of the largest value: a curve may pass through 0. */
+function difference(a: unknown, b: unknown): number {
+  if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return Number.NaN;
+  const scale = Math.max(...b.map(Math.abs));
+  return Math.max(...a.map((value, i) => Math.abs(value - b[i]) / scale));
+}
+
+async function correctness(config: string): Promise<void> {
+  const right = await ours('curve', config);
+  for (const precision of device === 'cuda' ? list(values.precisions) : ['fp32']) {
+    const found = await ours('curve', config, '--device', device, '--precision', precision);
+    const error = right.error ?? found.error;
+    const online = difference(found['online'], right['online']);
+    const gradient = difference(found['gradient'], right['gradient']);
+    const isRight = online <= (TOLERANCES[precision] ?? 0);
+    const row = error ? { error } : { isRight, online, gradient, right, found };
+    keep('correctness', `${config} ${precision}`, row);
+    if (device === 'cpu' || isLate()) continue;
+    const how = ['--device', device, '--precision', precision, '--steps', '1', '--strict'];
+    const { error: refusal } = await ours('curve', config, ...how);
+    keep('everyNodeOnTheCard', `${config} ${precision}`, refusal ?? true);
+  }
+}
+
+const RATIOS = ['train_ms', 'fgm_ms', 'sample1_ms', 'sample50_ms', 'peak_mib'];
+
+async function speed(config: string, precision: string): Promise<void> {
+  const how = ['--device', device, '--seconds', seconds];
+  const mine = await ours(
+    'bench',
+    config,
+    ...how,
+    ...(device === 'cuda' ? ['--precision', precision] : []),
+  );
+  const is16 = precision === 'bf16' || precision === 'fp16';
+  const digits = is16 ? ['--amp', precision] : precision === 'fp32' ? ['--no-tf32'] : [];
+  const peer = async (...more: string[]) =>
+    python && !isLate()
+      ? run(python, [here(values.peer), config, ...how, ...digits, ...more])
+      : undefined;
+  const eager = await peer();
+  const ratio = (other: Row | undefined) =>
+    other &&
+    Object.fromEntries(
+      RATIOS.flatMap((key) => {
+        const [a, b] = [mine[key], other[key]];
+        return typeof a === 'number' && typeof b === 'number'
+          ? [[key, Number((a / b).toFixed(3))]]
+          : [];
+      }),
+    );
+  const graphs =
+    device === 'cuda' && !isLate()
+      ? await ours('bench', config, ...how, '--precision', precision, '--graphs')
+      : undefined;
+  const row = { flowstep: mine, torch: eager, ratio: ratio(eager), graphs };
+  keep('speed', `${config} ${precision}`, row);
+  const compiled = device === 'cuda' ? await peer('--compile') : undefined;
+  if (compiled)
+    keep('speed', `${config} ${precision}`, { ...row, compiled, ratioCompiled: ratio(compiled) });
+}
+
+for (const config of list(values.curves)) if (!isLate()) await correctness(config);
+for (const precision of list(values.precisions)) {
+  for (const config of list(values.configs)) if (!isLate()) await speed(config, precision);
+}
+keep('done', 'isWhole', !isLate());

@@ -1,0 +1,83 @@
+/**
+ * @file A graph whose products are computed in 16 bits, after PyTorch's autocast: products take and give the low type, what
+ * stands between them keeps it, and sums, norms, softmax and losses are computed in float32. Inputs and outputs - state,
+ * gradients, losses - stay float32.
+ */
+import { type DType, sizeOf } from '../tensor.ts';
+import type { Graph, OperatorNode, Value } from './graph.ts';
+import { cast } from './ops.ts';
+import { isKind, rewritten } from './rewrite.ts';
+import { standardForm } from './standard-operators.ts';
+
+export const LOW_TYPES = ['bfloat16', 'float16'] as const;
+export type LowType = (typeof LOW_TYPES)[number];
+
+/** They add up in float32 whatever their type, which is what makes 16 bits enough. */
+const PRODUCTS: ReadonlySet<string> = new Set(['MatMul', 'FusedMatMul', 'Gemm', 'Conv']);
+
+/** They lose nothing more than the rounding of their result, and keep the type of what they are given. */
+const FOLLOWERS: ReadonlySet<string> = new Set([
+  ...['Add', 'Sub', 'Mul', 'Sigmoid', 'Tanh', 'Gelu'],
+  ...['Identity', 'Reshape', 'Expand', 'Transpose', 'Concat', 'Slice', 'Split', 'Gather', 'Where'],
+]);
+
+/** Further ones for which ONNX Runtime has kernels on CUDA in float16, but not in bfloat16. */
+const MORE_IN_FLOAT16 = {
+  products: new Set<string>(['ConvTranspose']),
+  followers: new Set<string>(['Neg', 'Pad', 'QuickGelu']),
+};
+
+/** Constants up to this size take the type of what they meet. */
+const SMALL = 16;
+
+/** The same inputs and outputs; products in `low`. */
+export function lowPrecisionGraph(graph: Graph, low: LowType): Graph {
+  const isFloat16 = low === 'float16';
+  const isProduct = ({ operator }: OperatorNode) =>
+    PRODUCTS.has(operator) || (isFloat16 && MORE_IN_FLOAT16.products.has(operator));
+  const follows = ({ operator }: OperatorNode) =>
+    FOLLOWERS.has(operator) || (isFloat16 && MORE_IN_FLOAT16.followers.has(operator));
+  const isKept = graph.order === 'kept';
+
+  function replace(node: OperatorNode, inputs: readonly Value[]): readonly Value[] | undefined {
+    // Of another type - float64, whole numbers - nothing is changed, and a cast says itself what it gives.
+    if (isKind(node, 'Cast') || !inputs.some(isFloat)) return undefined;
+    if (isKind(node, 'QuickGelu') && !isFloat16 && inputs[0]!.dtype === low) {
+      const parts = standardForm(node, inputs);
+      if (parts) return parts;
+    }
+    const isLow = isProduct(node) || (follows(node) && allLow(inputs));
+    const type: DType = isLow ? low : 'float32';
+    const fitted = inputs.map((value) => (isFloat(value) ? typed(value, type) : value));
+    if (!isKept) return fitted[0]!.graph.apply(node.operator, fitted, node.attributes);
+    // What is computed again on purpose must not be merged.
+    const outputs = node.outputs.map((value) =>
+      isFloat(value) ? { ...value, dtype: type } : value,
+    );
+    return fitted[0]!.graph.repeat({ ...node, outputs }, fitted);
+  }
+
+  function allLow(inputs: readonly Value[]): boolean {
+    const deciding = inputs.filter((value) => isFloat(value) && !isSmallConstant(value));
+    return deciding.length > 0 && deciding.every(({ dtype }) => dtype === low);
+  }
+
+  const isFloat = ({ dtype }: Value) => dtype === 'float32' || dtype === low;
+  const typed = (value: Value, dtype: DType) =>
+    value.dtype === dtype ? value : cast(value, dtype);
+
+  return rewritten(graph, {
+    replace,
+    outputs: (values) =>
+      new Map(
+        [...values].map(([name, value]) => [
+          name,
+          isFloat(value) ? typed(value, 'float32') : value,
+        ]),
+      ),
+  });
+}
+
+function isSmallConstant({ node, shape }: Value): boolean {
+  return node.kind === 'constant' && sizeOf(shape) <= SMALL;
+}

@@ -1,0 +1,73 @@
+/** @file Whether a device trains as it should, and how fast it multiplies: what `--device auto` goes by. */
+import { Graph } from '../graph/graph.ts';
+import { matMul } from '../graph/ops.ts';
+import { type NetworkConfig, NetworkConfigSchema } from '../nn/config.ts';
+import type { Device } from '../runtime/library.ts';
+import { Program } from '../runtime/program.ts';
+import { type SelfTest, selfTest } from '../runtime/self-test.ts';
+import { float32 } from '../tensor.ts';
+import { firstSteps } from './bench-jobs.ts';
+
+export interface DeviceTrial extends SelfTest {
+  /** Milliseconds of a product of two matrices of `PRODUCT_SIZE`, the least of a few. */
+  readonly productMs: number;
+  /** Losses and norms of gradients in the first steps of a small distillation, alike on all devices. */
+  readonly figures: readonly number[];
+}
+
+export const PRODUCT_SIZE = 1024;
+const PRODUCTS = 4;
+
+/** Attention, norms and convolution by patches: what most trainings are made of. */
+const NETWORK: NetworkConfig = NetworkConfigSchema.parse({
+  ...{ kind: 'dit', size: 8, channels: 1, patch: 2 },
+  ...{ width: 32, depth: 1, heads: 2 },
+});
+const BATCH = 4;
+const STEPS = 3;
+
+/** Not the student's loss, which is small for large terms that cancel, and so mostly rounding. */
+const FIGURES = ['loss/online', 'norm/online', 'norm/student'];
+
+/** Share by which figures of two devices may differ: far more than rounding, far less than a mistake. */
+const TOLERANCE = 1e-2;
+
+/** Runs on the device of this process; throws as `selfTest` when it cannot. */
+export async function tryDevice(device: Device): Promise<DeviceTrial> {
+  const test = await selfTest(device);
+  const productMs = await fastestProduct();
+  const steps = await firstSteps(NETWORK, BATCH, STEPS);
+  const figures = steps.flatMap((told) => FIGURES.map((name) => told[name] ?? Number.NaN));
+  return { ...test, productMs, figures };
+}
+
+async function fastestProduct(): Promise<number> {
+  const shape = [PRODUCT_SIZE, PRODUCT_SIZE];
+  const graph = new Graph();
+  graph.output('y', matMul(graph.input('a', shape), graph.input('b', shape)));
+  const program = new Program(graph, { name: 'product' });
+  try {
+    const tensor = (value: number) =>
+      float32(new Float32Array(PRODUCT_SIZE ** 2).fill(value), shape);
+    program.bindInput('a', tensor(1));
+    program.bindInput('b', tensor(1));
+    program.bindOutput('y', tensor(0));
+    let fastest = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < PRODUCTS; i++) {
+      const start = performance.now();
+      await program.run();
+      fastest = Math.min(fastest, performance.now() - start);
+    }
+    return fastest;
+  } finally {
+    program.dispose();
+  }
+}
+
+/** Whether the figures are those of the other device but for rounding. */
+export function trainsAlike(figures: readonly number[], right: readonly number[]): boolean {
+  return (
+    figures.length === right.length &&
+    figures.every((figure, i) => Math.abs(figure - right[i]!) <= TOLERANCE * Math.abs(right[i]!))
+  );
+}

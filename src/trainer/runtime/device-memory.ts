@@ -1,0 +1,75 @@
+/**
+ * @file Memory of a device that does not compute in the host's: allocated there, filled and read by a program that
+ * copies. ONNX Runtime's C API has no copy of its own that every provider knows.
+ */
+import { IDENTITY_INPUT, IDENTITY_OUTPUT, identityModel } from '../graph/identity-model.ts';
+import { ELEMENT_TYPES } from '../graph/onnx-format.ts';
+import type { DType, Tensor } from '../tensor.ts';
+import type { Engine } from './engine.ts';
+import { dimensions, type Pointer } from './ort-api.ts';
+
+/** ONNX Runtime's names for the memory of its providers. */
+export const MEMORY_NAMES = { webgpu: 'WebGPU_Buf', cuda: 'Cuda' } as const;
+
+/** OrtDeviceAllocator and OrtMemTypeDefault: what the provider itself allocates. */
+const DEVICE_ALLOCATOR = 0;
+const DEFAULT_MEMORY = 0;
+const FIRST_DEVICE = 0;
+
+export class DeviceMemory {
+  readonly #engine: Engine;
+  readonly #info: Pointer;
+  readonly #runOptions: Pointer;
+  /** Programs that copy, by type of element. */
+  readonly #copiers = new Map<DType, Pointer>();
+  #allocator: Pointer;
+
+  constructor(engine: Engine, name: string) {
+    const { api } = engine;
+    this.#engine = engine;
+    this.#info = api.create(
+      'CreateMemoryInfo',
+      name,
+      DEVICE_ALLOCATOR,
+      FIRST_DEVICE,
+      DEFAULT_MEMORY,
+    );
+    this.#runOptions = api.create('CreateRunOptions');
+  }
+
+  /** Room on the device for a tensor like `tensor`; what it holds is undefined. Throws ENGINE when there is none. */
+  allocate({ shape, dtype }: Tensor): Pointer {
+    const { api } = this.#engine;
+    this.#allocator ??= api.create('CreateAllocator', this.#copier('float32'), this.#info);
+    return api.create(
+      'CreateTensorAsOrtValue',
+      this.#allocator,
+      dimensions(shape),
+      shape.length,
+      ELEMENT_TYPES[dtype],
+    );
+  }
+
+  /** Copies `source` to `target`: both like `tensor`, one of them on the device. */
+  async copy({ dtype }: Tensor, source: Pointer, target: Pointer): Promise<void> {
+    await this.#engine.compute(
+      'Run',
+      this.#copier(dtype),
+      this.#runOptions,
+      [IDENTITY_INPUT],
+      [source],
+      1,
+      [IDENTITY_OUTPUT],
+      1,
+      [target],
+    );
+  }
+
+  #copier(dtype: DType): Pointer {
+    const known = this.#copiers.get(dtype);
+    if (known) return known;
+    const copier = this.#engine.createSession(identityModel(dtype));
+    this.#copiers.set(dtype, copier);
+    return copier;
+  }
+}

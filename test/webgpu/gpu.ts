@@ -1,0 +1,54 @@
+/** @file Where a test has WebGPU, and the processes that train on it. */
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { BenchConfig } from '../../src/trainer/run/benchmark.ts';
+
+/** Why there is no WebGPU, as scripts/software-vulkan.sh says; undefined where there is one. */
+export const NO_WEBGPU = process.env['FLOWSTEP_NO_VULKAN'];
+
+export interface TrainingTask {
+  readonly device: 'cpu' | 'webgpu';
+  readonly config: BenchConfig;
+  /** Classes that the network is told; default 0. */
+  readonly classes?: number;
+  readonly steps: number;
+  readonly rate: number;
+  /** Default: yes, on WebGPU. */
+  readonly capture?: boolean;
+  /** A folder for runs: trains once to the end and once with a stop on the way. */
+  readonly resumeIn?: string;
+}
+
+export interface Training {
+  /** Metrics of each step. */
+  readonly curve: readonly Readonly<Record<string, number>>[];
+  /** Samples of the averaged weights, from the same noise. */
+  readonly samples: readonly number[];
+  /** Hash of all state vectors. */
+  readonly state: string;
+  /** Resident memory after the tenth step and after the last. */
+  readonly residentBytes: readonly [number, number];
+  /** Handles that are held after the tenth step, after the last, and after everything is disposed of. */
+  readonly handles: readonly [number, number, number];
+  /** Hashes of the students and online flows of a run that was stopped and of one that was not. */
+  readonly resumed?: readonly [string, string];
+  /** Samples of the teacher by Heun's method. */
+  readonly teacher: readonly number[];
+  /** Milliseconds for which the host is busy with starting each program, after the tenth step. */
+  readonly startMs: Readonly<Record<string, { readonly median: number; readonly least: number }>>;
+  /** Median milliseconds of a step, after the tenth. */
+  readonly stepMs: number;
+}
+
+const WORKER = fileURLToPath(new URL('./training-worker.ts', import.meta.url));
+
+/** Trains in a process of its own, as one process has one device. */
+export async function trained(task: TrainingTask): Promise<Training> {
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--import', 'tsx', WORKER, JSON.stringify(task)],
+    { maxBuffer: 64 << 20 },
+  );
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Training;
+}
