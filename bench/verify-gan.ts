@@ -43,7 +43,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '0,1,2' },
     steps: { type: 'string', default: '100' },
     weight: { type: 'string', default: '0.4' },
-    discriminator: { type: 'string', default: '0.4' },
+    discriminator: { type: 'string', default: '1' },
     head: { type: 'string', default: 'channels' },
     teacher: { type: 'string', default: 'models/fashion/teacher.safetensors' },
     student: { type: 'string', default: 'models/fashion/student.safetensors' },
@@ -66,7 +66,7 @@ const times = { kind: 'logit-normal', mean: 0, std: 1.2, min: 0.005, max: 0.98 }
 const JOB: Omit<DistillJob, 'seed'> = {
   teacher,
   studentModel: student,
-  online: { init: 'teacher', updates: 1, learningRate: 5e-4, density: times },
+  online: { init: 'teacher', updates: 1, learningRate: 1e-3, density: times },
   steps: Number(values.steps),
   batch: 64,
   learningRate: 5e-5,

@@ -13,7 +13,7 @@ export const ganInputs = {
       'Weight of a discriminator in the loss of the student, for fine detail, such as 0.4; 0 = none. It needs a data set, and a student that is past its worst.',
     step: 0.1,
   }),
-  gan_discriminator_weight: z.number().min(0).max(1000).default(0.4).meta({
+  gan_discriminator_weight: z.number().min(0).max(1000).default(1).meta({
     advanced: true,
     tooltip: "Weight of the discriminator's loss beside the online flow's.",
     step: 0.1,
