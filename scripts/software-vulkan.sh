@@ -26,10 +26,14 @@ sources() { # [SUFFIX]
   [ "$ID" = debian ] && [ -f "$keyring" ] && options="[signed-by=$keyring] "
   apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
     while read -r uri release component; do
-      case "$release" in
-        "$VERSION_CODENAME") echo "deb $options$uri $release${1:-} $component" ;;
-        "$VERSION_CODENAME"-updates) [ -n "${1:-}" ] || echo "deb $options$uri $release $component" ;;
-      esac
+      if [ -n "${1:-}" ]; then
+        [ "$release" != "$VERSION_CODENAME" ] || echo "deb $options$uri $release$1 $component"
+      else
+        case "$release" in
+          *-backports | *-proposed*) ;;
+          "$VERSION_CODENAME"*) echo "deb $options$uri $release $component" ;;
+        esac
+      fi
     done
 }
 
@@ -46,16 +50,19 @@ describe() { # JSON LIBRARY
   sed "s#\"library_path\": *\"[^\"]*\"#\"library_path\": \"$folder/root/$2\"#" "$work/root/$1" >"$work/driver.json"
 }
 
-major_of() { apt-cache -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=/dev/null \
-  -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache" madison mesa-vulkan-drivers |
-  awk -v suffix="$1" -F'|' '{ gsub(/ /, "", $2); split($3, at, " "); if (index(at[2], suffix)) print $2 }' |
-  sed 's/^[0-9]*://; s/[^0-9].*//' | sort -n | tail -1; }
+# The newest major version of Mesa in the sources, or in their suite with this end; 0 = none.
+major_of() { # [SUFFIX]
+  apt-cache -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+    -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache" madison mesa-vulkan-drivers |
+    awk -v suffix="${1:-}" -F'|' '{ gsub(/ /, "", $2); if (suffix == "" || index($3, suffix)) print $2 } END { print 0 }' |
+    sed 's/^[0-9]*://; s/[^0-9].*//' | sort -n | tail -1
+}
 
 fetch_lavapipe() {
   local library release=''
   sources >"$work/sources.list"
   apt update >&2 || return 1
-  if [ "$(major_of '')" -lt 24 ]; then
+  if [ "$(major_of)" -lt 24 ]; then
     sources -backports >>"$work/sources.list"
     apt update >&2 || return 1
     [ "$(major_of -backports)" -ge 24 ] || return 1

@@ -14,6 +14,7 @@ import {
   studentSettings,
   TRANSITIONS,
 } from '../trainer/run/model.ts';
+import { whole } from '../trainer/runtime/whole.ts';
 import {
   densityInputs,
   loopOptions,
@@ -212,7 +213,14 @@ export const distillNode = defineNode({
       ...(gan && { gan }),
     };
     const { models, outcome, run } = await withMemoryAdvice(job, () =>
-      runTraining('student', new Distiller(job), inputs, ID, context, evaluation),
+      runTraining(
+        'student',
+        whole(() => new Distiller(job)),
+        inputs,
+        ID,
+        context,
+        evaluation,
+      ),
     );
     const named = baseNamed(models.student, inputs.teacher.path);
     const file = await storeModel(run, 'student', named, context);

@@ -1,6 +1,7 @@
 /** @file Train Flow Teacher: flow matching from data to a FLOW_MODEL. */
 import { z } from 'zod';
 import { TeacherTrainer } from '../trainer/run/teacher-trainer.ts';
+import { whole } from '../trainer/runtime/whole.ts';
 import {
   densityInputs,
   loopOptions,
@@ -62,13 +63,14 @@ export const trainTeacherNode = defineNode({
     const network = networkFor(inputs.network, dataset, prompts);
     const options = loopOptions(inputs);
     using evaluation = await openEvaluation(inputs, { network, dataset, prompts }, context);
-    const trainer = new TeacherTrainer({
+    const job = {
       dataset,
       network,
       ...(prompts && { prompts }),
       ...options,
       ...readFlowTraining(inputs),
-    });
+    };
+    const trainer = whole(() => new TeacherTrainer(job));
     const { models, outcome, run } = await runTraining(
       'teacher',
       trainer,

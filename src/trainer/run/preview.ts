@@ -2,6 +2,7 @@
 import { sampleShape } from '../nn/config.ts';
 import { fillNormal } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
+import { whole } from '../runtime/whole.ts';
 import { float32, sizeOf, type Tensor } from '../tensor.ts';
 import type { ConditionSource } from './conditions.ts';
 import type { FlowModel } from './model.ts';
@@ -35,7 +36,7 @@ export class Preview {
     const sample = sampleShape(network);
     const count = sample.length === 1 ? POINTS : PICTURES;
     const { count: choices, tokens } = this.#conditions;
-    this.#sampler ??= new Sampler(this.#model, this.#solver, count, { tokens });
+    this.#sampler ??= whole(() => new Sampler(this.#model, this.#solver, count, { tokens }));
     const noise = (draw: number) => {
       const data = new Float32Array(count * sizeOf(sample));
       fillNormal(data, this.#seed, STREAMS.preview, draw);

@@ -12,6 +12,7 @@ import { bindParameters, type ParameterList, ParameterScope } from '../nn/parame
 import { DeviceTensors } from '../runtime/device-tensors.ts';
 import { engine } from '../runtime/engine.ts';
 import { Program } from '../runtime/program.ts';
+import { whole } from '../runtime/whole.ts';
 import { float32, sizeOf, type Tensor } from '../tensor.ts';
 import { ConditionInputs, type ConditionRows } from './conditions.ts';
 import { FrozenNetwork, type PlacedNetwork } from './frozen.ts';
@@ -35,12 +36,13 @@ export async function sample(
   const count = checkRequest(model, request);
   const { solver, text, guidance } = request;
   const tokens = (rows: ConditionRows | undefined) => rows?.text?.context.shape[1] ?? 0;
-  const sampler = new Sampler(model, solver, count, {
+  const form = {
     tokens: tokens({ text }),
     ...(guidance && {
       guidance: { scale: guidance.scale, tokens: tokens(guidance.negative) || tokens({ text }) },
     }),
-  });
+  };
+  const sampler = whole(() => new Sampler(model, solver, count, form));
   try {
     return await sampler.run(request, signal);
   } finally {

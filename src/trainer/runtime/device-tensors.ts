@@ -2,6 +2,7 @@
 import type { Tensor } from '../tensor.ts';
 import { type Engine, engine } from './engine.ts';
 import type { Pointer } from './ort-api.ts';
+import { noteMade, whole } from './whole.ts';
 
 /** A host tensor with its copy on the device, where that is not the same memory. */
 export interface DeviceTensor extends Tensor {
@@ -21,12 +22,19 @@ export class DeviceTensors implements Disposable {
   constructor(host: readonly Tensor[], on: Engine = engine()) {
     this.#engine = on;
     const { memory } = on;
-    this.tensors = memory
-      ? host.map((tensor) => ({
-          ...tensor,
-          place: on.hold(memory.allocate(on.formOfTensor(tensor))),
-        }))
-      : host;
+    if (!memory) {
+      this.tensors = host;
+      return;
+    }
+    const tensors: DeviceTensor[] = [];
+    this.tensors = tensors;
+    whole(() => {
+      for (const tensor of host) {
+        const place = on.hold(memory.allocate(on.formOfTensor(tensor)));
+        noteMade({ [Symbol.dispose]: () => on.drop(place) });
+        tensors.push({ ...tensor, place });
+      }
+    });
   }
 
   /** Brings what the host holds to the device. */

@@ -7,6 +7,7 @@ import { sameShape, type Tensor } from '../tensor.ts';
 import type { DeviceTensor } from './device-tensors.ts';
 import { type BoundTensor, type Engine, engine, type SessionOptions } from './engine.ts';
 import type { Pointer } from './ort-api.ts';
+import { noteMade } from './whole.ts';
 
 /** On WebGPU the fused operator lacks the outputs mean and deviation, and the session fails; on the CPU it gains nothing. */
 const DISABLED_OPTIMISERS = 'SkipLayerNormFusion';
@@ -84,6 +85,7 @@ export class Program {
     }
     this.#binding = api.create('CreateIoBinding', this.#session);
     this.#runOptions = api.create('CreateRunOptions');
+    noteMade({ [Symbol.dispose]: () => this.dispose() });
   }
 
   /** Binds an input to a tensor, which is read in place at every run. Throws SHAPE_MISMATCH. */
