@@ -252,6 +252,35 @@ def test_a_training_on_the_card_frees_comfyuis_models(
     assert bool(freed) is is_freed
 
 
+def test_a_server_that_chooses_its_device_is_asked_before_a_training(
+    monkeypatch: pytest.MonkeyPatch, page: StubPromptServer
+) -> None:
+    freed: list[bool] = []
+    monkeypatch.setattr(nodes.SERVER, "device", "auto")
+    monkeypatch.setattr(nodes.SERVER, "address", lambda: (setattr(nodes.SERVER, "device", "cuda"), "token"))
+    monkeypatch.setattr(comfy.model_management, "cpu_mode", lambda: False)
+    monkeypatch.setattr(comfy.model_management, "unload_all_models", lambda: freed.append(True))
+    monkeypatch.setattr(comfy.model_management, "soft_empty_cache", lambda: None)
+
+    async def script(peer: Peer) -> None:
+        await peer.result((await peer.read())["key"], 1, {"latent": 1, "image": 1})
+
+    run_class(monkeypatch, FakeServer(script), "FlowstepDistill")
+    assert freed == [True]
+
+
+def test_the_server_learns_where_nvidias_libraries_of_this_python_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("nvidia/cu13/lib/libcublas.so.13", "nvidia/cudnn/bin/cudnn64_9.dll", "torch/__init__.py", "torch/lib/x"):
+        write(tmp_path / name)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.delenv("FLOWSTEP_CUDA_LIBRARIES", raising=False)
+    folders = [str(tmp_path / name) for name in ("nvidia/cu13/lib", "nvidia/cudnn/bin", "torch/lib")]
+    assert install.cuda_environment() == {"FLOWSTEP_CUDA_LIBRARIES": os.pathsep.join(folders)}
+    monkeypatch.setenv("FLOWSTEP_CUDA_LIBRARIES", "/mine")
+    assert install.cuda_environment() == {"FLOWSTEP_CUDA_LIBRARIES": "/mine"}
+
+
 def node_program(folder: Path, version: str) -> str:
     folder.mkdir(parents=True)
     file = folder / "node"
