@@ -17,6 +17,8 @@ const ENERGY = 'energy-distance';
 
 /** Of a table's numbers, which are ten-thousandths. */
 const SCALE = 1e4;
+/** Differences of equal numbers, after sums. */
+const ROUNDING = 1e-9;
 
 /**
  * Energy distances for each configuration and set of points (mean over the seeds, half of its 95 % interval; ten-thousandths), the
@@ -94,7 +96,9 @@ function numbers(runs: readonly Run[], column: string, scale: number): string {
   const told = lost > 0 ? `${lost} of ${runs.length} diverged` : '';
   if (values.length === 0) return told || '-';
   const { mean, interval } = statistic(values);
-  const number = interval ? `${round(mean)} ± ${round(mean - interval[0])}` : round(mean);
+  const half = interval ? mean - interval[0] : 0;
+  // All seeds have the same teacher.
+  const number = half > ROUNDING ? `${round(mean)} ± ${round(half)}` : round(mean);
   return told ? `${number}; ${told}` : number;
 }
 
