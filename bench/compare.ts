@@ -11,9 +11,9 @@ import { spawn } from 'node:child_process';
 import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { FIGURES, peerPrecision, ratios } from './peer.ts';
 import { mergeResults } from './results.ts';
 
-const FIGURES = ['train_ms', 'fgm_ms', 'sample1_ms', 'sample50_ms', 'peak_mib'] as const;
 type Figures = Partial<Record<(typeof FIGURES)[number], number | null>> & {
   peer?: string;
   roofline?: object;
@@ -63,8 +63,7 @@ const theirs = (config: string) =>
     here('./peer/torch_fgm.py'),
     config,
     ...['--threads', threads, '--seconds', seconds, '--device', device],
-    ...(precision === 'bf16' || precision === 'fp16' ? ['--amp', precision] : []),
-    ...(precision === 'fp32' ? ['--no-tf32'] : []),
+    ...peerPrecision(precision),
     ...(values.compile ? ['--compile'] : []),
   ]);
 /** What the figures are of, beside the configuration. */
@@ -88,12 +87,7 @@ for (const config of positionals.length ? positionals : ['mlp-2d', 'dit-s']) {
   }
   const flowstep = least(mine);
   const torch = peer.length ? least(peer) : undefined;
-  const ratio = Object.fromEntries(
-    FIGURES.flatMap((key) => {
-      const [a, b] = [flowstep[key], torch?.[key]];
-      return a && b ? [[key, Number((a / b).toFixed(3))]] : [];
-    }),
-  );
+  const ratio = ratios(flowstep, torch ?? {});
   const row = (name: string, of: Figures) =>
     console.log(
       `${name.padEnd(10)} ${FIGURES.map((k) => String(of[k] ?? '-').padStart(12)).join('')}`,

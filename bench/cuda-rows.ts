@@ -13,6 +13,7 @@ import { arch, cpus, release } from 'node:os';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { peerPrecision, ratios } from './peer.ts';
 
 const { values } = parseArgs({
   options: {
@@ -115,8 +116,6 @@ async function correctness(config: string): Promise<void> {
   }
 }
 
-const RATIOS = ['train_ms', 'fgm_ms', 'sample1_ms', 'sample50_ms', 'peak_mib'];
-
 async function speed(config: string, precision: string): Promise<void> {
   const how = ['--device', device, '--seconds', seconds];
   const mine = await ours(
@@ -125,32 +124,25 @@ async function speed(config: string, precision: string): Promise<void> {
     ...how,
     ...(device === 'cuda' ? ['--precision', precision] : []),
   );
-  const is16 = precision === 'bf16' || precision === 'fp16';
-  const digits = is16 ? ['--amp', precision] : precision === 'fp32' ? ['--no-tf32'] : [];
+  const digits = peerPrecision(precision);
   const peer = async (...more: string[]) =>
     python && !isLate()
       ? run(python, [here(values.peer), config, ...how, ...digits, ...more])
       : undefined;
   const eager = await peer();
-  const ratio = (other: Row | undefined) =>
-    other &&
-    Object.fromEntries(
-      RATIOS.flatMap((key) => {
-        const [a, b] = [mine[key], other[key]];
-        return typeof a === 'number' && typeof b === 'number'
-          ? [[key, Number((a / b).toFixed(3))]]
-          : [];
-      }),
-    );
   const graphs =
     device === 'cuda' && !isLate()
       ? await ours('bench', config, ...how, '--precision', precision, '--graphs')
       : undefined;
-  const row = { flowstep: mine, torch: eager, ratio: ratio(eager), graphs };
+  const row = { flowstep: mine, torch: eager, ratio: eager && ratios(mine, eager), graphs };
   keep('speed', `${config} ${precision}`, row);
   const compiled = device === 'cuda' ? await peer('--compile') : undefined;
   if (compiled)
-    keep('speed', `${config} ${precision}`, { ...row, compiled, ratioCompiled: ratio(compiled) });
+    keep('speed', `${config} ${precision}`, {
+      ...row,
+      compiled,
+      ratioCompiled: ratios(mine, compiled),
+    });
 }
 
 for (const config of list(values.curves)) if (!isLate()) await correctness(config);

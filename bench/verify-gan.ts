@@ -95,6 +95,7 @@ const before = await measured(studentModel);
 console.log(JSON.stringify({ before }));
 const pairs: { readonly without: Measured; readonly with: Measured }[] = [];
 for (const seed of values.seeds.split(',').map(Number)) {
+  // The stage before has seed 0: its draws are not drawn again.
   const job = { ...JOB, studentModel, steps: Number(values.steps), seed: seed + 1 };
   const pair = {
     without: await measured(await distilled(job)),

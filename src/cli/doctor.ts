@@ -1,7 +1,8 @@
 /** @file `flowstep doctor`: whether this installation works, and what to do where it does not. */
 import { type Command, Option } from 'commander';
 import { readRoots } from '../config.ts';
-import { type Check, doctor } from '../host/doctor.ts';
+import type { Check } from '../host/check.ts';
+import { doctor } from '../host/doctor.ts';
 import { nvidiaDriver } from '../host/doctor-devices.ts';
 import { installCuda } from '../host/install-cuda.ts';
 import { tryDevice } from '../trainer/run/device-trial.ts';

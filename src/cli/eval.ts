@@ -26,6 +26,7 @@ import { answer, JSON_HELP } from './answer.ts';
 import { addEngineOptions } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
 import { addNodeOptions, type NodeOptions } from './node-options.ts';
+import { PROMPTS_OPTION } from './options.ts';
 import { foundFile } from './sample.ts';
 import { addDatasetOptions, planDataset, rootsOf } from './training.ts';
 
@@ -49,7 +50,7 @@ export function addEvalCommand(program: Command, io: Io): void {
     .requiredOption('--model <FILE>', 'model file (.safetensors)')
     .option('--lora <FILE>', 'LoRA for the model; one that Flowstep trained makes it a student')
     .option('--teacher <FILE>', 'a flow of many steps to set beside the model')
-    .option('--prompts <FILE>', 'for models that take text: embeddings from Flow Prompt Set')
+    .option(...PROMPTS_OPTION)
     .option('--plot <FILE>', 'write the plot of the first score (.png)')
     .option('--json', JSON_HELP)
     .addHelpText(

@@ -23,3 +23,9 @@ export function realNumber(min: number, max: number): (text: string) => number {
 export function collect(value: string, before: readonly string[]): readonly string[] {
   return [...before, value];
 }
+
+/** Of commands that may run models that take text. */
+export const PROMPTS_OPTION = [
+  '--prompts <FILE>',
+  'for models that take text: embeddings from Flow Prompt Set',
+] as const;

@@ -17,7 +17,7 @@ import type { Tensor } from '../trainer/tensor.ts';
 import { answer, JSON_HELP } from './answer.ts';
 import { addEngineOptions } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
-import { realNumber, wholeNumber } from './options.ts';
+import { PROMPTS_OPTION, realNumber, wholeNumber } from './options.ts';
 
 interface SampleOptions {
   readonly model: string;
@@ -65,7 +65,7 @@ export function addSampleCommand(program: Command, io: Io): void {
     )
     .option('--lora <FILE>', 'LoRA for the model; one that Flowstep trained makes it a student')
     .option('--strength <X>', 'how much of the LoRA is added (default: 1)', realNumber(-10, 10))
-    .option('--prompts <FILE>', 'for models that take text: embeddings from Flow Prompt Set')
+    .option(...PROMPTS_OPTION)
     .option(
       '--cfg <X>',
       'classifier-free guidance, for euler and heun (default: 1, none)',

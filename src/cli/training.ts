@@ -18,6 +18,7 @@ import { JSON_HELP } from './answer.ts';
 import { executeForPeople } from './execute.ts';
 import type { Io } from './io.ts';
 import { addNodeOptions, type NodeOptions } from './node-options.ts';
+import { PROMPTS_OPTION } from './options.ts';
 
 export interface TrainingChoice {
   readonly out?: string;
@@ -35,7 +36,7 @@ export interface PlannedNode {
 /** Adds --prompts, --out, --save-workflow and --json. */
 export function addTrainingOptions(command: Command): Command {
   return command
-    .option('--prompts <FILE>', 'for models that take text: embeddings from Flow Prompt Set')
+    .option(...PROMPTS_OPTION)
     .option(
       '--out <DIR>',
       'folder for everything that is written (default: FLOWSTEP_OUTPUT or output)',

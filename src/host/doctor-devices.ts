@@ -11,8 +11,8 @@ import {
   INSTALL_CUDA,
 } from '../trainer/runtime/cuda-parts.ts';
 import { DEVICES, type Device } from '../trainer/runtime/library.ts';
+import { type Check, failed } from './check.ts';
 import type { Probe } from './choose-device.ts';
-import type { Check } from './doctor.ts';
 
 export interface DeviceCheckOptions {
   readonly environment: Environment;
@@ -96,13 +96,10 @@ function worksCheck(device: Device, trial: DeviceTrial, processor: DeviceTrial |
 }
 
 function failedDevice(device: Device, thrown: unknown): Check {
-  const { message, hint } = asFlowstepError(thrown);
+  const check = failed(device, device === 'cpu' ? 'problem' : 'warning', thrown);
   // ONNX Runtime puts the line of its source and the condition before what people can read.
-  const plain = (message.split(' was false. ').at(-1) ?? message).trim();
-  if (device === 'cpu') {
-    return { name: device, status: 'problem', message: plain, ...(hint !== undefined && { hint }) };
-  }
-  return { name: device, status: 'warning', message: plain, hint: hint ?? GRAPHICS_HINT };
+  const message = (check.message.split(' was false. ').at(-1) ?? check.message).trim();
+  return { ...(device !== 'cpu' && { hint: GRAPHICS_HINT }), ...check, message };
 }
 
 /** The library and each of NVIDIA's: where they lie, or which package has them. */

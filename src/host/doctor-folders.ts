@@ -4,7 +4,7 @@ import { access, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Roots } from '../nodes/node-context.ts';
 import { foldersOf } from '../nodes/root-files.ts';
-import type { Check } from './doctor.ts';
+import type { Check } from './check.ts';
 
 /** A run keeps several checkpoints, each three to four times its model. */
 const LOW_BYTES = 2 ** 30;

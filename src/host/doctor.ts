@@ -1,22 +1,14 @@
 /** @file Whether this installation works, and what to do where it does not: the checks of `flowstep doctor`. */
-import { asFlowstepError, FlowstepError } from '../errors.ts';
+import { FlowstepError } from '../errors.ts';
 import type { Roots } from '../nodes/node-context.ts';
 import { encodePng, type Picture } from '../nodes/pictures/picture.ts';
 import { scatterPlot } from '../nodes/pictures/plots.ts';
 import { findFashionMnist, usualFolders } from '../trainer/data/fashion-mnist.ts';
 import { float32 } from '../trainer/tensor.ts';
 import { PACKAGE_VERSION } from '../version.ts';
+import { type Check, failed, ok } from './check.ts';
 import { checkDevices, type DeviceCheckOptions } from './doctor-devices.ts';
 import { checkFolders } from './doctor-folders.ts';
-
-export interface Check {
-  readonly name: string;
-  /** A warning concerns something that not everybody needs. */
-  readonly status: 'ok' | 'warning' | 'problem';
-  readonly message: string;
-  /** What to do. */
-  readonly hint?: string;
-}
 
 export interface DoctorOptions extends DeviceCheckOptions {
   readonly roots: Roots;
@@ -32,16 +24,6 @@ export async function doctor(options: DoctorOptions): Promise<Check[]> {
   checks.push(await checkPictures(), await checkPlots());
   checks.push(...(await checkFolders(options)), await checkFashion(options.roots));
   return checks;
-}
-
-function ok(name: string, message: string): Check {
-  return { name, status: 'ok', message };
-}
-
-/** What was thrown as a check that failed. */
-function failed(name: string, status: 'warning' | 'problem', thrown: unknown): Check {
-  const { message, hint } = asFlowstepError(thrown);
-  return { name, status, message, ...(hint !== undefined && { hint }) };
 }
 
 /** Exported for its test. */

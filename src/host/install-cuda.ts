@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { FlowstepError } from '../errors.ts';
 import { findCudaLibrary } from '../trainer/runtime/cuda-library.ts';
 import {
+  CUDA_LIBRARY_VARIABLE,
   type CudaPlatform,
   cudaFolders,
   cudaPackages,
@@ -50,7 +51,7 @@ export async function installCuda(options: InstallOptions): Promise<Installed> {
     );
   }
   const search = { environment, packages, platform };
-  if (!environment['FLOWSTEP_ORT_CUDA'] && isComplete(search)) {
+  if (!environment[CUDA_LIBRARY_VARIABLE] && isComplete(search)) {
     return { library: findCudaLibrary(search), wheels: [] };
   }
   // What lies in the folder already is fetched anew: pip removes one package's folder for another's of the same name.
@@ -68,7 +69,7 @@ export async function installCuda(options: InstallOptions): Promise<Installed> {
   ]);
   await rm(packages, { recursive: true, force: true });
   await rename(partial, packages);
-  const { FLOWSTEP_ORT_CUDA: _, ...rest } = environment;
+  const { [CUDA_LIBRARY_VARIABLE]: _, ...rest } = environment;
   return { library: findCudaLibrary({ ...search, environment: rest }), wheels };
 }
 

@@ -1,12 +1,9 @@
 /** @file Whether a device trains as it should, and how fast it multiplies: what `--device auto` goes by. */
-import { Graph } from '../graph/graph.ts';
-import { matMul } from '../graph/ops.ts';
 import { type NetworkConfig, NetworkConfigSchema } from '../nn/config.ts';
 import type { Device } from '../runtime/library.ts';
-import { Program } from '../runtime/program.ts';
 import { type SelfTest, selfTest } from '../runtime/self-test.ts';
-import { float32 } from '../tensor.ts';
 import { firstSteps } from './bench-jobs.ts';
+import { productSeconds } from './roofline.ts';
 
 export interface DeviceTrial extends SelfTest {
   /** Milliseconds of a product of two matrices of `PRODUCT_SIZE`, the least of a few. */
@@ -16,7 +13,6 @@ export interface DeviceTrial extends SelfTest {
 }
 
 export const PRODUCT_SIZE = 1024;
-const PRODUCTS = 4;
 
 /** Attention, norms and convolution by patches: what most trainings are made of. */
 const NETWORK: NetworkConfig = NetworkConfigSchema.parse({
@@ -35,33 +31,10 @@ const TOLERANCE = 1e-2;
 /** Runs on the device of this process; throws as `selfTest` when it cannot. */
 export async function tryDevice(device: Device): Promise<DeviceTrial> {
   const test = await selfTest(device);
-  const productMs = await fastestProduct();
+  const productMs = (await productSeconds(PRODUCT_SIZE, 1)) * 1000;
   const steps = await firstSteps(NETWORK, BATCH, STEPS);
   const figures = steps.flatMap((told) => FIGURES.map((name) => told[name] ?? Number.NaN));
   return { ...test, productMs, figures };
-}
-
-async function fastestProduct(): Promise<number> {
-  const shape = [PRODUCT_SIZE, PRODUCT_SIZE];
-  const graph = new Graph();
-  graph.output('y', matMul(graph.input('a', shape), graph.input('b', shape)));
-  const program = new Program(graph, { name: 'product' });
-  try {
-    const tensor = (value: number) =>
-      float32(new Float32Array(PRODUCT_SIZE ** 2).fill(value), shape);
-    program.bindInput('a', tensor(1));
-    program.bindInput('b', tensor(1));
-    program.bindOutput('y', tensor(0));
-    let fastest = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < PRODUCTS; i++) {
-      const start = performance.now();
-      await program.run();
-      fastest = Math.min(fastest, performance.now() - start);
-    }
-    return fastest;
-  } finally {
-    program.dispose();
-  }
 }
 
 /** Whether the figures are those of the other device but for rounding. */

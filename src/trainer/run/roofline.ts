@@ -36,11 +36,7 @@ const FLOAT_BYTES = 4;
 /** Measures the device of this process; a second or two. */
 export async function deviceRates(): Promise<DeviceRates> {
   const { side, products, length, passes } = SIZES[engine().memory ? 'device' : 'host'];
-  const multiply = await fastest([side, side], (a) => {
-    let x = a;
-    for (let i = 0; i < products; i++) x = matMul(x, a);
-    return x;
-  });
+  const multiply = await productSeconds(side, products);
   const copy = await fastest([length], (a) => {
     let x = a;
     for (let i = 0; i < passes; i++) x = add(x, i + 1);
@@ -70,6 +66,15 @@ export function rooflineOf(
     share_of_matmul: share(achieved_flops, rates.matmul_flops),
     share_of_copy: share(achieved_bytes, rates.copy_bytes),
   };
+}
+
+/** Least seconds of so many products of square matrices of this side, one after the other. */
+export function productSeconds(side: number, products: number): Promise<number> {
+  return fastest([side, side], (a) => {
+    let x = a;
+    for (let i = 0; i < products; i++) x = matMul(x, a);
+    return x;
+  });
 }
 
 /** Least seconds of a run that computes `work` of a tensor that lies on the device; one number comes back, when all is done. */

@@ -5,6 +5,7 @@ import koffi from 'koffi';
 import { FlowstepError } from '../../errors.ts';
 import {
   CUDA_DRIVER,
+  CUDA_LIBRARY_VARIABLE,
   CUDA_MAJOR,
   CUDA_PARTS,
   type CudaPlatform,
@@ -17,9 +18,6 @@ import {
   otherCuda,
 } from './cuda-parts.ts';
 import { cudaFailure, deviceError, missingLibrary } from './device-errors.ts';
-
-/** Names the library, or the folder that holds it, in place of what `INSTALL_CUDA` fetched. */
-export const CUDA_LIBRARY_VARIABLE = 'FLOWSTEP_ORT_CUDA';
 
 const LIBRARY_NAME: Readonly<Record<CudaPlatform, RegExp>> = {
   linux: /^libonnxruntime\.so(\.\d+)*$/,

@@ -13,6 +13,8 @@ export const ORT_GPU_WHEEL = 'onnxruntime-gpu==1.30.0';
 /** What fetches all of it, for hints. */
 export const INSTALL_CUDA = 'flowstep doctor --install cuda';
 
+/** Names the library, or the folder that holds it, in place of what `INSTALL_CUDA` fetched. */
+export const CUDA_LIBRARY_VARIABLE = 'FLOWSTEP_ORT_CUDA';
 /** Folders, as in PATH, where the NVIDIA libraries of another program's Python lie. */
 export const CUDA_FOLDERS_VARIABLE = 'FLOWSTEP_CUDA_LIBRARIES';
 

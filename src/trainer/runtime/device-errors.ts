@@ -3,7 +3,14 @@
  * The texts are those of ONNX Runtime 1.30: cuda_call.cc, provider_bridge_ort.cc, cuda_kernel.h, bfc_arena.cc.
  */
 import { type ErrorCode, FlowstepError } from '../../errors.ts';
-import { CUDA_DRIVER, CUDA_MAJOR, CUDA_PARTS, INSTALL_CUDA, OLDEST_DRIVER } from './cuda-parts.ts';
+import {
+  CUDA_DRIVER,
+  CUDA_LIBRARY_VARIABLE,
+  CUDA_MAJOR,
+  CUDA_PARTS,
+  INSTALL_CUDA,
+  OLDEST_DRIVER,
+} from './cuda-parts.ts';
 
 interface Meaning {
   readonly code: ErrorCode;
@@ -110,7 +117,7 @@ export function missingLibrary(name: string): Meaning {
     return {
       code: 'LIBRARY_NOT_FOUND',
       message: `this ONNX Runtime is built for CUDA ${major}, not ${CUDA_MAJOR}: ${name} is missing`,
-      hint: `Unset FLOWSTEP_ORT_CUDA, and run \`${INSTALL_CUDA}\`.`,
+      hint: `Unset ${CUDA_LIBRARY_VARIABLE}, and run \`${INSTALL_CUDA}\`.`,
     };
   }
   return { code: 'LIBRARY_NOT_FOUND', message: `${name} is missing`, hint };

@@ -230,7 +230,7 @@ let current: Engine | undefined;
 
 /**
  * The engine of this process, made on first use. ONNX Runtime has one thread pool a process, so
- * asking for another device or thread count later is an error.
+ * asking for another device, thread count or precision later is an error; other options count in the first call.
  */
 export function engine(options: EngineOptions = {}): Engine {
   if (!current) {
@@ -238,12 +238,22 @@ export function engine(options: EngineOptions = {}): Engine {
     current = new Engine(findLibrary(options.device ?? 'cpu'), threads, options);
     return current;
   }
-  const { device = current.library.device, threads = current.threads } = options;
-  if (device !== current.library.device || threads !== current.threads) {
+  const is = {
+    device: current.library.device,
+    threads: current.threads,
+    precision: current.precision,
+  };
+  const asked = { ...is, ...options };
+  if (
+    asked.device !== is.device ||
+    asked.threads !== is.threads ||
+    asked.precision !== is.precision
+  ) {
+    const words = (of: typeof is) => `${of.device} with ${of.threads} threads in ${of.precision}`;
     throw new FlowstepError(
       'DEVICE_UNAVAILABLE',
-      `this process already runs on ${current.library.device} with ${current.threads} threads, not on ${device} with ${threads}`,
-      { hint: 'start another process for another device or thread count' },
+      `this process already runs on ${words(is)}, not on ${words(asked)}`,
+      { hint: 'start another process for another device, thread count or precision' },
     );
   }
   return current;

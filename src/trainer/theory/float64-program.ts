@@ -18,8 +18,8 @@ export function shapesOf(lists: Readonly<Record<string, ParameterList>>): Record
 
 /** Where a network finds its parameters among the inputs of a program. */
 export function scopeOf(inputs: Values, prefix: string): Scope {
-  const [any] = Object.values(inputs);
-  return { graph: any!.graph, parameter: (name) => inputs[`${prefix}/${name}`]! };
+  const [input] = Object.values(inputs);
+  return { graph: input!.graph, parameter: (name) => inputs[`${prefix}/${name}`]! };
 }
 
 /** The same parameters as float32: networks compute as in training. */
