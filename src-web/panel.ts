@@ -3,7 +3,7 @@ import { Chart } from './chart.ts';
 import type { Curve } from './curves.ts';
 import { guarded } from './guard.ts';
 import type { Run } from './runs.ts';
-import { numberText, stateText, stepText } from './text.ts';
+import { evaluationText, numberText, stateText, stepText } from './text.ts';
 
 export class Panel {
   readonly element = element('div', 'flowstep-live');
@@ -13,6 +13,7 @@ export class Panel {
   readonly #bar = element('div', 'flowstep-bar');
   readonly #log = document.createElement('input');
   readonly #values: readonly HTMLElement[];
+  readonly #evaluation = element('div', 'flowstep-evaluation');
   readonly #note = element('div', 'flowstep-note');
   readonly #chart: Chart;
   readonly #observer: ResizeObserver;
@@ -38,7 +39,7 @@ export class Panel {
     legend.append(...curves.map((curve, index) => legendEntry(curve, this.#values[index]!)));
     const track = element('div', 'flowstep-track');
     track.append(this.#bar);
-    this.element.append(status, track, legend, plot, this.#note);
+    this.element.append(status, track, legend, this.#evaluation, plot, this.#note);
     this.#chart = new Chart(plot, curves, (index) => {
       this.#cursor = index;
       this.#write();
@@ -88,6 +89,7 @@ export class Panel {
         ? `at step ${under.step.toLocaleString('en')}`
         : stateText(run)
       : '';
+    this.#evaluation.textContent = evaluationText(points);
     const done = run ? (points.at(-1)?.step ?? 0) / run.standing.steps : 0;
     this.#bar.style.width = `${(100 * Math.min(1, done)).toFixed(1)}%`;
     const metrics = (under ?? points.at(-1))?.metrics;

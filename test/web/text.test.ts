@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Run } from '../../src-web/runs.ts';
-import { clock, numberText, stateText, stepText } from '../../src-web/text.ts';
+import { clock, evaluationText, numberText, stateText, stepText } from '../../src-web/text.ts';
 
 const run: Run = {
   node: '4',
@@ -29,6 +29,28 @@ describe('how a run goes', () => {
     { standing: run.standing, state: 'stopped' as const, expected: 'stopped' },
   ])('$expected', ({ standing, state, expected }) => {
     expect(stateText({ ...run, standing, state })).toBe(expected);
+  });
+});
+
+describe('what evaluations have told', () => {
+  const score = (step: number, value: number | null) => ({
+    step,
+    metrics: { 'loss/student': 5, 'eval/energy distance': value, 'eval/modes': 8 },
+  });
+  test.each([
+    { points: [], expected: '' },
+    { points: [{ step: 1, metrics: { 'loss/student': 1 } }], expected: '' },
+    { points: [score(500, 0.01234)], expected: 'energy distance 0.0123 at step 500' },
+    {
+      points: [score(500, 2), { step: 600, metrics: {} }, score(1000, 1)],
+      expected: 'energy distance 1 at step 1,000',
+    },
+    {
+      points: [score(500, 3), score(1000, 2), score(1500, 4), score(2000, null)],
+      expected: 'energy distance 4 at step 1,500, best 2 at step 1,000',
+    },
+  ])('$expected', ({ points, expected }) => {
+    expect(evaluationText(points)).toBe(expected);
   });
 });
 
