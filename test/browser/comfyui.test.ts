@@ -66,6 +66,19 @@ describe.skipIf(SKIPPED)('in the browser', () => {
     },
   );
 
+  test('a distillation that is measured tells its scores', { timeout: TRAINING_MS }, async () => {
+    await frontEnd.openWorkflow(workflow('evaluate-2d'));
+    await frontEnd.set('Train Flow Teacher', 'steps', 300);
+    await frontEnd.set('FGM Distill', 'steps', 400);
+    await frontEnd.set('FGM Distill', 'evaluate_every', 200);
+    await frontEnd.set('FGM Distill', 'run_name', 'measured');
+    const measured = await frontEnd.lookAt('FGM Distill');
+    await frontEnd.run();
+    await measured.waitForState('finished', TRAINING_MS);
+    expect(await measured.evaluation()).toMatch(/^energy-distance [\d.e-]+ at step 400/);
+    await frontEnd.picture('measured');
+  });
+
   describe('a distillation', () => {
     let panel: Panel;
     let stoppedAt = 0;

@@ -261,6 +261,11 @@ export class Panel {
     await shown.waitFor({ timeout: timeoutMs });
   }
 
+  /** What the evaluations of the training have told. */
+  evaluation(): Promise<string> {
+    return this.#root.locator('.flowstep-evaluation').innerText();
+  }
+
   /** The drawn curves. */
   pixels(): Promise<string> {
     return this.#root
