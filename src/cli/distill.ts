@@ -27,6 +27,7 @@ import {
 interface DistillChoice extends TrainingChoice {
   readonly teacher: string;
   readonly student?: string;
+  readonly online?: string;
 }
 
 /** Adds the command to the program. */
@@ -37,6 +38,7 @@ export function addDistillCommand(program: Command, io: Io): void {
     )
     .requiredOption('--teacher <FILE>', 'model file of the teacher (.safetensors)')
     .option('--student <FILE>', 'model file of a student to go on with')
+    .option('--online <FILE>', "its run's online.safetensors, to go on with too")
     .addHelpText(
       'before',
       examples(
@@ -54,28 +56,32 @@ export function addDistillCommand(program: Command, io: Io): void {
   const data = addDatasetOptions(command);
   command.action(async (given: DistillChoice & Record<string, unknown>) => {
     const before = rootsOf(given, io);
-    const { teacher, student, roots } = planModels(
-      { teacher: given.teacher, ...(given.student !== undefined && { student: given.student }) },
-      before,
-      io,
-    );
+    const { models, roots } = planModels(given, before, io);
     requireDataset(data, given);
     const wanted = { dataset: given['dataset'] !== undefined, prompts: given.prompts };
     const found = planData(data, given, wanted, roots, io);
     const trained = planFeatures(distilling.values(given), before, found.roots, io);
-    const more = Object.entries({ dataset: found.dataset, student, prompts: found.prompts }).filter(
-      (entry): entry is [string, PlannedNode] => entry[1] !== undefined,
-    );
+    const more = Object.entries({
+      dataset: found.dataset,
+      student: models.student,
+      prompts: found.prompts,
+      model: models.online,
+    }).filter((entry): entry is [string, PlannedNode] => entry[1] !== undefined);
+    const links = Object.fromEntries(more.map(([input], i) => [input, [String(i + 4), 0]]));
+    const { model, ...distilled } = links;
     const nodes: PlannedNode[] = [
-      teacher,
-      { node: onlineFlowNode, values: { teacher: ['1', 0], ...online.values(given) } },
+      models.teacher!,
+      {
+        node: onlineFlowNode,
+        values: { teacher: ['1', 0], ...online.values(given), ...(model && { model }) },
+      },
       {
         node: distillNode,
         values: {
           teacher: ['1', 0],
           online: ['2', 0],
           ...trained.values,
-          ...Object.fromEntries(more.map(([input], i) => [input, [String(i + 4), 0]])),
+          ...distilled,
         },
       },
       ...more.map(([, node]) => node),
@@ -84,30 +90,38 @@ export function addDistillCommand(program: Command, io: Io): void {
   });
 }
 
+const MODELS = ['teacher', 'student', 'online'] as const;
+
+interface PlannedModels {
+  /** By option, those that are given. */
+  readonly models: Readonly<Partial<Record<(typeof MODELS)[number], PlannedNode>>>;
+  readonly roots: Roots;
+}
+
 /** Model files as people type them: those in the output folder keep it, the others' folder becomes that of the models. */
-function planModels(
-  files: { readonly teacher: string; readonly student?: string },
-  before: Roots,
-  io: Io,
-): { teacher: PlannedNode; student: PlannedNode | undefined; roots: Roots } {
-  const below = Object.entries(files).map(([key, file]) => {
+function planModels(given: DistillChoice, before: Roots, io: Io): PlannedModels {
+  const files = MODELS.flatMap((key) => {
+    const file = given[key];
+    if (file === undefined) return [];
     const kept = outputName(file, before);
     // Load Flow Model looks in the models folder first, then in the output folder.
     const isOutput = kept !== undefined && !existsSync(join(before.models, kept));
-    return { key, file, name: isOutput ? kept : undefined };
+    return [{ key, file, name: isOutput ? kept : undefined }];
   });
-  const others = below.filter(({ name }) => name === undefined);
+  const others = files.filter(({ name }) => name === undefined);
   const { roots, paths } = adoptPaths(
     before,
     'models',
     Object.fromEntries(others.map(({ key, file }) => [key, file])),
   );
   tellRoot(io, before, roots, 'models', 'FLOWSTEP_MODELS');
-  const [teacher, student] = below.map(({ key, name }) => ({
-    node: loadModelNode,
-    values: { file: name ?? paths[key] },
-  }));
-  return { teacher: teacher!, student, roots };
+  const models = Object.fromEntries(
+    files.map(({ key, name }) => [
+      key,
+      { node: loadModelNode, values: { file: name ?? paths[key] } },
+    ]),
+  );
+  return { models, roots };
 }
 
 /** Distilling needs no data; it is for --real-alpha, --gan-weight and --evaluate-every. */

@@ -1,5 +1,6 @@
 /** @file Online Flow: how the flow that follows the student is started and trained. */
 import { z } from 'zod';
+import { FlowstepError } from '../errors.ts';
 import {
   densityInputs,
   learningRateInput,
@@ -8,9 +9,11 @@ import {
   readLoraInputs,
 } from './common-inputs.ts';
 import { defineNode } from './define-node.ts';
-import { modelKey } from './flow-models.ts';
+import { modelKey, openModel } from './flow-models.ts';
 import { flowTrainingInputs, readFlowTraining } from './flow-training-inputs.ts';
-import { FlowModelSchema, OnlineFlowSchema } from './handles.ts';
+import { type FlowModelHandle, FlowModelSchema, OnlineFlowSchema } from './handles.ts';
+import type { NodeContext } from './node-context.ts';
+import type { FileRef } from './root-files.ts';
 
 export const onlineFlowNode = defineNode({
   id: 'FlowstepOnlineFlow',
@@ -32,12 +35,17 @@ export const onlineFlowNode = defineNode({
     ...densityInputs,
     ...loraInputs,
     ...flowTrainingInputs,
+    model: FlowModelSchema.optional().meta({
+      tooltip:
+        'An online flow to go on with: online.safetensors of the run whose student FGM Distill goes on with. Left out, init decides.',
+    }),
   }),
   outputs: {
     online: OnlineFlowSchema.meta({ tooltip: 'For the "online" input of FGM Distill.' }),
   },
-  async execute(inputs) {
+  async execute(inputs, context) {
     const lora = readLoraInputs(inputs);
+    const weights = inputs.model && (await weightsOf(inputs.model, context));
     const online = {
       type: 'ONLINE_FLOW' as const,
       teacher: modelKey(inputs.teacher),
@@ -49,7 +57,21 @@ export const onlineFlowNode = defineNode({
         ...(lora && { lora }),
         ...readFlowTraining(inputs),
       },
+      ...(weights && { weights }),
     };
     return { outputs: { online } };
   },
 });
+
+/** The file of an online flow: its weights, or its adapters. Throws MODEL_INVALID when the model is something else. */
+async function weightsOf(handle: FlowModelHandle, context: NodeContext): Promise<FileRef> {
+  const { role } = (await openModel(handle, context)).info;
+  if (role !== 'online') {
+    throw new FlowstepError('MODEL_INVALID', `${handle.path} is a ${role}, not an online flow`, {
+      field: 'model',
+      hint: 'Load online.safetensors from the folder of the run that made the student.',
+    });
+  }
+  const { root, path, sha256 } = handle.loras?.at(-1)?.file ?? handle;
+  return { root, path, sha256 };
+}

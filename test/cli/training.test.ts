@@ -148,6 +148,23 @@ describe('flowstep distill', () => {
     }
   });
 
+  test('--online goes on with an online flow', async () => {
+    const { output, call, teacher } = await placeWithTeacher();
+    const distil = (...args: string[]) =>
+      call('distill', '--teacher', teacher, '--steps', '1', ...QUICK, ...args);
+    expect(await distil('--run-name', 'one')).toMatchObject({ code: 0 });
+    const [student, online] = ['student', 'online'].map((name) =>
+      join(output, `runs/one/${name}.safetensors`),
+    );
+    const again = ['--run-name', 'two', '--student', student!, '--online', online!];
+    expect(await distil(...again)).toMatchObject({ code: 0 });
+    const { info } = await loadModel(join(output, 'runs/two/student.safetensors'));
+    expect(info.training).toMatchObject({
+      studentStart: weightsHash(await loadModel(student!)),
+      online: { start: weightsHash(await loadModel(online!)) },
+    });
+  });
+
   test('takes real data with --dataset', async () => {
     const { output, call, teacher } = await placeWithTeacher();
     const file = join(output, 'distill.json');

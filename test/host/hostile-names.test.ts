@@ -205,6 +205,13 @@ const INPUTS: readonly PathInput[] = [
   })),
   // It names the teacher by its hash and does not open it.
   writer('FlowstepOnlineFlow', 'teacher', (path) => ({ teacher: fileOf(MODEL, path) })),
+  {
+    ...reader('FlowstepOnlineFlow', 'model', (path) => ({
+      teacher: site.model,
+      model: fileOf(MODEL, path),
+    })),
+    seen: 'MODEL_INVALID',
+  },
   reader('FlowstepDistill', 'teacher', (path) => ({
     teacher: fileOf(MODEL, path),
     online: online({}),

@@ -114,6 +114,31 @@ describe('a student to go on with', () => {
     expect(notices).toEqual([]);
   });
 
+  test('an online flow is read from its file', async () => {
+    const { teacher, context } = await stages({});
+    const file = 'runs/one/online.safetensors';
+    const loaded = await run('FlowstepLoadModel', { file }, context);
+    const model = loaded.outputs['model'];
+    const { outputs } = await run('FlowstepOnlineFlow', { teacher, model }, context);
+    expect(outputs['online']).toMatchObject({ weights: { root: 'output', path: file } });
+    const online = outputs['online'];
+    const inputs = { teacher, online, run_name: 'three', ...tiny, learning_rate: 1e-8 };
+    await run('FlowstepDistill', inputs, context);
+    const { info } = await loadModel(join(context.roots.output, 'runs/three/student.safetensors'));
+    const before = await loadModel(join(context.roots.output, file));
+    expect(info.training['online']).toMatchObject({ start: weightsHash(before) });
+  });
+
+  test('the online flow must be one', async () => {
+    const { teacher, context } = await stages({});
+    const inputs = { teacher, model: teacher };
+    await expect(run('FlowstepOnlineFlow', inputs, context)).rejects.toMatchObject({
+      code: 'MODEL_INVALID',
+      message: expect.stringContaining('is a teacher, not an online flow'),
+      details: { field: 'model' },
+    });
+  });
+
   test('tells when it goes on with other settings', async () => {
     expect((await stages({ t_star: 0.8, student_steps: 2 })).notices).toEqual([
       'the student was made for t* 0.97, c_in 0.97 and 1 step(s); it goes on with t* 0.8, c_in 0.8 and 2',
