@@ -23,6 +23,12 @@ export interface EngineChoice {
   readonly gpuMemory?: number;
 }
 
+export interface ChosenDevice {
+  readonly device: Device;
+  /** Of `auto`: why it is this one. */
+  readonly why?: string;
+}
+
 const GIB = 2 ** 30;
 /** More than any card has. */
 const MAX_GPU_GIB = 4096;
@@ -33,19 +39,21 @@ const USUAL = 'cpu';
 /** Adds --device and --threads; they take effect before the command's action. */
 export function addEngineOptions(command: Command): Command {
   const defaults = { device: USUAL, threads: 'all processors' };
-  return addEngineChoices(command, defaults).hook('preAction', (_, action) =>
-    startEngine(action, USUAL),
-  );
+  return addEngineChoices(command, defaults).hook('preAction', async (_, action) => {
+    await startEngine(action, USUAL);
+  });
 }
 
-/** Starts the engine as the command's options say, unless they say nothing but what is usual. */
-export async function startEngine(command: Command, usual: DeviceName): Promise<void> {
+/** Starts the engine as the command's options say, unless they say nothing but what is usual; gives its device. */
+export async function startEngine(command: Command, usual: DeviceName): Promise<ChosenDevice> {
   const choice = command.opts<EngineChoice>();
   const chosen = await resolveDevice(choice.device ?? usual, command);
+  const { device } = chosen;
   const { threads } = choice;
-  const options = settingsOf(chosen, choice);
-  if (chosen === 'cpu' && threads === undefined && options.precision === 'float32') return;
-  engine({ device: chosen, ...(threads && { threads }), ...options });
+  const options = settingsOf(device, choice);
+  const isUsual = device === 'cpu' && threads === undefined && options.precision === 'float32';
+  if (!isUsual) engine({ device, ...(threads && { threads }), ...options });
+  return chosen;
 }
 
 /** Precision and limits of an engine on the device; throws USAGE for those that it does not have. */
@@ -55,11 +63,16 @@ export function settingsOf(device: Device, { precision, gpuMemory }: EngineChoic
 }
 
 /** What `auto` stands for here, with the reason on stderr; other names are themselves. */
-export async function resolveDevice(device: DeviceName, command: Command): Promise<Device> {
-  if (device !== 'auto') return device;
-  const { device: chosen, why } = await chooseDevice(probeDevice);
-  command.configureOutput().writeErr?.(`device ${chosen}: ${why}\n`);
+export async function resolveDevice(device: DeviceName, command: Command): Promise<ChosenDevice> {
+  if (device !== 'auto') return { device };
+  const chosen = await chooseDevice(probeDevice);
+  command.configureOutput().writeErr?.(`${deviceText(chosen)}\n`);
   return chosen;
+}
+
+/** One line for people. */
+export function deviceText({ device, why }: ChosenDevice): string {
+  return why === undefined ? `device ${device}` : `device ${device}: ${why}`;
 }
 
 /** Adds the options alone; `defaults` are words for the help. */

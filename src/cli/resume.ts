@@ -103,7 +103,7 @@ async function startEngine(
 ): Promise<void> {
   const last = sessions.at(-1);
   const before = DEVICES.find((name) => name === last?.device);
-  const device = await resolveDevice(choice.device ?? before ?? 'cpu', command);
+  const { device } = await resolveDevice(choice.device ?? before ?? 'cpu', command);
   const threads = Math.min(last?.threads ?? Number.POSITIVE_INFINITY, availableParallelism());
   const precision = choice.precision ?? (device === before ? last?.precision : undefined);
   const settings = settingsOf(device, { ...choice, ...(precision && { precision }) });

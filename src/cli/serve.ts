@@ -8,7 +8,7 @@ import { nodeHost } from '../host/node-host.ts';
 import { allNodes } from '../nodes/all-nodes.ts';
 import { engine } from '../trainer/runtime/engine.ts';
 import { PACKAGE_VERSION } from '../version.ts';
-import { addEngineChoices, startEngine } from './engine-options.ts';
+import { addEngineChoices, deviceText, startEngine } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
 import { wholeNumber } from './options.ts';
 import { type Parent, readParent } from './parent.ts';
@@ -67,9 +67,10 @@ async function serve(options: ServeOptions, command: Command, io: Io): Promise<v
   try {
     const tls = await readTls(options);
     const token = await readToken(options, parent, io);
-    await startEngine(command, AUTO);
+    const chosen = await startEngine(command, AUTO);
+    const roots = readRoots(io.environment, { output: options.out });
     const server = await startServer({
-      host: nodeHost(allNodes(), readRoots(io.environment, { output: options.out })),
+      host: nodeHost(allNodes(), roots, deviceText(chosen)),
       token,
       version: PACKAGE_VERSION,
       listen: options.listen,

@@ -7,15 +7,15 @@ import type { NodeRegistry } from '../nodes/registry.ts';
 import type { StepEvent } from '../trainer/run/events.ts';
 import { didYouMean } from './suggest.ts';
 
-/** The nodes of `registry`, in the folders `roots`. */
-export function nodeHost(registry: NodeRegistry, roots: Roots): NodeHost {
+/** The nodes of `registry`, in the folders `roots`; `device` is told by those that compute. */
+export function nodeHost(registry: NodeRegistry, roots: Roots, device?: string): NodeHost {
   return {
     definitions: () => registry.list(),
     async execute({ node, inputs, signal }, events) {
       const kind = registry.find(node);
       if (!kind) throw unknownNode(node, registry);
       try {
-        return outcomeOf(await kind.run(inputs, contextFor(events, roots, signal)));
+        return outcomeOf(await kind.run(inputs, contextFor(events, { roots, signal, device })));
       } catch (thrown) {
         throw atNode(node, thrown);
       }
@@ -23,10 +23,12 @@ export function nodeHost(registry: NodeRegistry, roots: Roots): NodeHost {
   };
 }
 
-function contextFor(events: NodeEvents, roots: Roots, signal: AbortSignal): NodeContext {
+function contextFor(
+  events: NodeEvents,
+  given: Pick<NodeContext, 'roots' | 'signal' | 'device'>,
+): NodeContext {
   return {
-    roots,
-    signal,
+    ...given,
     onProgress: (event) => tellStep(event, events),
     onNotice: (message) => events.text(message),
     onPreview: ({ step, png, width, height }) =>

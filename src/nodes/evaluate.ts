@@ -14,6 +14,7 @@ import {
 import { openExtractor } from './extractors.ts';
 import { modelKey, openModel, openTeacher } from './flow-models.ts';
 import { FlowDatasetSchema, FlowModelSchema, FlowPromptsSchema, ImageSchema } from './handles.ts';
+import { tellDevice } from './node-context.ts';
 import { toImageTensor } from './pictures/picture.ts';
 
 /** Of the noise: sweeps take the same, and then give the same numbers. */
@@ -90,6 +91,7 @@ export const evaluateNode = defineNode({
     const teacher = inputs.teacher && (await openTeacher(inputs.teacher, context));
     const prompts = await openPromptSet(inputs.prompts, context);
     using extractor = await openExtractor(inputs.features, context);
+    tellDevice(context);
     const report = await evaluationTable(
       {
         ...{ model, teacher, dataset, extractor, count, draws, steps, solvers, seed, prompts, cfg },

@@ -38,6 +38,8 @@ export interface NodeContext {
   readonly signal: AbortSignal;
   /** Undefined when a node runs by itself. */
   readonly workflow?: RunningWorkflow;
+  /** Where nodes compute, in one line; undefined where the user is told by other means. */
+  readonly device?: string | undefined;
   onProgress(event: StepEvent): void;
   /** Tells the user something that stops nothing: pictures that were skipped, a run that goes on. */
   onNotice?(message: string): void;
@@ -48,4 +50,9 @@ export interface NodeContext {
 /** Cancelling is no failure, but nothing after it may run. */
 export function throwIfAborted(signal: AbortSignal): void {
   if (signal.aborted) throw new FlowstepError('INTERRUPTED', 'interrupted');
+}
+
+/** Tells where a node that trains or samples computes. */
+export function tellDevice(context: NodeContext): void {
+  if (context.device !== undefined) context.onNotice?.(context.device);
 }

@@ -15,7 +15,7 @@ import type { Tensor } from '../trainer/tensor.ts';
 import type { RunInputs } from './common-inputs.ts';
 import { lookOf, pictureOfSamples } from './draw-samples.ts';
 import type { FlowReportHandle } from './handles.ts';
-import type { NodeContext } from './node-context.ts';
+import { type NodeContext, tellDevice } from './node-context.ts';
 import { encodePng } from './pictures/picture.ts';
 import { type FileRef, isInside, nameFile } from './root-files.ts';
 
@@ -46,6 +46,7 @@ export async function runTraining<Models extends Readonly<Record<string, FlowMod
   const name = inputs.run_name || `${kind}-${hash}`;
   const run = { name, folder: join(context.roots.output, 'runs', name), path: `runs/${name}` };
   await requireInside(context.roots.output, run.folder);
+  tellDevice(context);
   const events = train(
     trainer,
     inputs.steps,

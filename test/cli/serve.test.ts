@@ -87,12 +87,16 @@ async function checkpoints({ folder }: Started): Promise<string[]> {
   return files.filter((name) => name.startsWith('checkpoint-'));
 }
 
-test('a server that may choose its device tries each elsewhere, and says why', async () => {
-  const { address, output } = await serve(['--device', 'auto'], {
-    environment: { FLOWSTEP_TOKEN: TOKEN },
-  });
-  expect(address.device).toMatch(/^(cpu|webgpu|cuda)$/);
-  expect(output()).toMatch(new RegExp(`^device ${address.device}: .+\\n`, 'm'));
+test('a server that may choose its device tries each elsewhere, and says why: once in its log, and in nodes', async () => {
+  const server = await serve(['--device', 'auto'], { environment: { FLOWSTEP_TOKEN: TOKEN } });
+  const { device } = server.address;
+  expect(device).toMatch(/^(cpu|webgpu|cuda)$/);
+  const client = await training(server);
+  const lines = server.output().match(/^device .+$/gm) ?? [];
+  expect(lines).toEqual([expect.stringMatching(`^device ${device}: .`)]);
+  expect(
+    client.received.flatMap((m) => ('type' in m && m.type === 'text' ? [m.text] : [])),
+  ).toEqual(lines);
 });
 
 describe('a server started by a parent', () => {

@@ -73,6 +73,28 @@ describe('a node', () => {
     expect([format, width, height]).toEqual(['png', picture.width, picture.height]);
   });
 
+  test('that trains, samples or measures tells the device in its first text', async () => {
+    const device = 'device cpu: no other is there';
+    const host = nodeHost(allNodes(), await makeRoots(), device);
+    const { signal } = new AbortController();
+    const run = async (node: string, inputs: Record<string, unknown>) => {
+      const { events, texts } = recorder();
+      const { outputs } = await host.execute({ node, inputs, signal }, events);
+      return { outputs, texts };
+    };
+    const { outputs, texts } = await run('FlowstepDataset', { source: '8g' });
+    expect(texts).toEqual([]);
+    const { dataset } = outputs;
+    const trained = await run('FlowstepTrainTeacher', { dataset, steps: 2, ...tiny });
+    expect(trained.texts).toEqual([device]);
+    const { model } = trained.outputs;
+    const drawn = await run('FlowstepTeacherSampler', { model, count: 2, steps: 2 });
+    expect(drawn.texts).toEqual([device]);
+    const rows = { count: 8, draws: 1, steps: '1', solvers: 'euler' };
+    const measured = await run('FlowstepEvaluate', { model, dataset, ...rows });
+    expect(measured.texts).toEqual([device, expect.stringContaining('euler')]);
+  });
+
   test('that is cancelled keeps what it trained and says INTERRUPTED', async () => {
     const roots = await makeRoots();
     const host = nodeHost(allNodes(), roots);

@@ -10,23 +10,26 @@ const MOST = 2 ** 16;
 /** Updates without overflow after which a larger factor is tried. */
 const PATIENCE = 2000;
 
+/** What `state` is called beside a network's vectors. */
+export const LOSS_SCALE_STATE = 'loss-scale';
+
 export class LossScale {
-  /** What a program reads, a scalar. */
-  readonly value: Float32Array = Float32Array.of(FIRST);
-  #kept = 0;
+  /** The factor, and updates without overflow since it was changed: what training needs to go on. */
+  readonly state: Float32Array = Float32Array.of(FIRST, 0);
+  /** The factor alone, over the same memory: what a program reads, a scalar. */
+  readonly value: Float32Array = this.state.subarray(0, 1);
 
   /** After an update whose gradient was finite. */
   keep(): void {
-    if (++this.#kept < PATIENCE) return;
-    this.#kept = 0;
-    this.value[0] = Math.min(2 * this.value[0]!, MOST);
+    const [value, kept] = [this.state[0]!, this.state[1]! + 1];
+    this.state.set(kept < PATIENCE ? [value, kept] : [Math.min(2 * value, MOST), 0]);
   }
 
   /** After a gradient that was not: false when a smaller factor would not help. */
   lower(): boolean {
-    this.#kept = 0;
-    if (this.value[0]! <= LEAST) return false;
-    this.value[0] = this.value[0]! / 2;
-    return true;
+    const value = this.state[0]!;
+    const isLower = value > LEAST;
+    this.state.set([isLower ? value / 2 : value, 0]);
+    return isLower;
   }
 }

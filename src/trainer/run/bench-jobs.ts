@@ -71,10 +71,15 @@ export function benchTrainer(network: NetworkConfig, batch: number): TeacherTrai
 }
 
 /** Distils the teacher with one online update an iteration and the full loss. */
-export function benchDistiller(teacher: FlowModel, batch: number): Distiller {
+export function benchDistiller(
+  teacher: FlowModel,
+  batch: number,
+  seed: number = COMMON.seed,
+): Distiller {
   const prompts = benchTexts(teacher.info.network);
   return new Distiller({
     ...COMMON,
+    seed,
     teacher,
     ...(prompts && { prompts }),
     online: { init: 'teacher', updates: 1, learningRate: 1e-4, density: DENSITY },

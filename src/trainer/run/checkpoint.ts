@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { FlowstepError } from '../../errors.ts';
 import { readSafetensors, writeSafetensors } from '../files/safetensors.ts';
+import { LOSS_SCALE_STATE } from '../optim/loss-scale.ts';
 import { float32 } from '../tensor.ts';
 
 export const CHECKPOINT_KEY = 'flowstep.checkpoint';
@@ -67,7 +68,10 @@ export async function removeLeftovers(folder: string): Promise<void> {
   }
 }
 
-/** Reads a checkpoint of the run `identity` into `state`; throws CHECKPOINT_INVALID and leaves `state` as it was. */
+/**
+ * Reads a checkpoint of the run `identity` into `state`; throws CHECKPOINT_INVALID and leaves `state` as it was. Scales of
+ * losses stay as they are where it has none: it is of another precision, or older than they are.
+ */
 export async function loadCheckpoint(
   file: string,
   identity: string,
@@ -82,9 +86,10 @@ export async function loadCheckpoint(
       'Each run keeps its checkpoints in its own folder.',
     );
   }
-  const loaded = [...state].map(([name, target]) => {
+  const loaded = [...state].flatMap(([name, target]) => {
     const data = tensors.get(name)?.data;
-    if (data instanceof Float32Array && data.length === target.length) return { target, data };
+    if (data instanceof Float32Array && data.length === target.length) return [{ target, data }];
+    if (!data && name.endsWith(`/${LOSS_SCALE_STATE}`)) return [];
     const found = data ? `${data.length} values, not ${target.length}` : 'none';
     throw invalid(file, `it holds a checkpoint of another network: ${name} has ${found}`);
   });

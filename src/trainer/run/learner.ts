@@ -18,7 +18,7 @@ import {
   type StateName,
   stateNames,
 } from '../optim/adam.ts';
-import { LossScale } from '../optim/loss-scale.ts';
+import { LOSS_SCALE_STATE, LossScale } from '../optim/loss-scale.ts';
 import { DeviceTensors } from '../runtime/device-tensors.ts';
 import { engine } from '../runtime/engine.ts';
 import { Program } from '../runtime/program.ts';
@@ -188,13 +188,14 @@ export class Learner {
   }
 }
 
-/** The vectors of several learners under `learner/vector`. */
+/** The vectors of several learners under `learner/vector`, and their scales. */
 export function stateOf(
   learners: Readonly<Record<string, Learner>>,
 ): ReadonlyMap<string, Float32Array> {
-  return new Map(
-    Object.entries(learners).flatMap(([name, { state }]) =>
-      [...state].map(([part, vector]) => [`${name}/${part}`, vector] as const),
-    ),
-  );
+  const vectors = new Map<string, Float32Array>();
+  for (const [name, { state, scale }] of Object.entries(learners)) {
+    for (const [part, vector] of state) vectors.set(`${name}/${part}`, vector);
+    if (scale) vectors.set(`${name}/${LOSS_SCALE_STATE}`, scale.state);
+  }
+  return vectors;
 }

@@ -24,3 +24,13 @@ test('grows after 2000 updates without overflow, which begin anew with each', ()
   for (let i = 0; i < 40_000; i++) scale.keep();
   expect(scale.value[0]).toBe(2 ** 16);
 });
+
+test('goes on from the state of another', () => {
+  const [before, after] = [new LossScale(), new LossScale()];
+  before.lower();
+  for (let i = 0; i < 1999; i++) before.keep();
+  after.state.set(before.state);
+  expect(after.value).toEqual(before.value);
+  after.keep();
+  expect(after.value[0]).toBe(2 * before.value[0]!);
+});
