@@ -13,6 +13,7 @@ import { arch, cpus, release } from 'node:os';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { difference } from './curves.ts';
 import { peerPrecision, ratios } from './peer.ts';
 
 const { values } = parseArgs({
@@ -91,13 +92,6 @@ const TOLERANCES: Readonly<Record<string, number>> = {
   bf16: 0.02,
   fp16: 0.02,
 };
-
-/** The largest difference of two curves, as a share of the largest value: a curve may pass through 0. */
-function difference(a: unknown, b: unknown): number {
-  if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return Number.NaN;
-  const scale = Math.max(...b.map(Math.abs));
-  return Math.max(...a.map((value, i) => Math.abs(value - b[i]) / scale));
-}
 
 async function correctness(config: string): Promise<void> {
   const right = await ours('curve', config);

@@ -9,7 +9,6 @@ from server import PromptServer
 
 MAX_POINTS = 1000  # Of a chart: about its pixels. Past it every second one is dropped.
 MAX_NODES = 50  # Whose last runs are kept.
-MAX_TEXTS = 5  # Of an execution, one below the other.
 
 history: dict[str, list[dict[str, Any]]] = {}  # By node id: the events flowstep.metrics of its last run.
 
@@ -34,14 +33,13 @@ class Reporter:
     def __init__(self, prompt_id: str, node_id: str) -> None:
         self._told = {"prompt_id": prompt_id, "node": node_id, "step": 0, "steps": 1, "stepsPerSecond": None, "etaSeconds": None}
         self._bar = comfy.utils.ProgressBar(1)
-        self._texts: list[str] = []
 
     def show(self, event: dict[str, Any]) -> None:
         self._told |= {name: event[name] for name in self._told if name in event}
         if event["type"] == "text":
             self.text(event["text"])
         elif event["type"] == "accepted" and event["position"] > 0:
-            self._send(f"Waiting: {event['position']} before this one.")
+            self.text(f"Waiting: {event['position']} before this one.")
         elif event["type"] in ("progress", "preview"):
             # No greatest size: ComfyUI would enlarge the picture to it.
             picture = ("PNG", Image.open(io.BytesIO(event["data"])), None) if "data" in event else None
@@ -52,9 +50,4 @@ class Reporter:
             PromptServer.instance.send_sync("flowstep.metrics", told, PromptServer.instance.client_id)
 
     def text(self, text: str) -> None:
-        """Below those before: the page shows the last that is sent, and would forget the device that a node computes on."""
-        self._texts = [*(old for old in self._texts if old != text), text][-MAX_TEXTS:]
-        self._send("\n".join(self._texts))
-
-    def _send(self, text: str) -> None:
         PromptServer.instance.send_progress_text(text, self._told["node"], PromptServer.instance.client_id)

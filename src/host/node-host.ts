@@ -7,6 +7,9 @@ import type { NodeRegistry } from '../nodes/registry.ts';
 import type { StepEvent } from '../trainer/run/events.ts';
 import { didYouMean } from './suggest.ts';
 
+/** What a node has told, one below the other. */
+const MAX_TEXTS = 5;
+
 /** The nodes of `registry`, in the folders `roots`; `device` is told by those that compute. */
 export function nodeHost(registry: NodeRegistry, roots: Roots, device?: string): NodeHost {
   return {
@@ -27,10 +30,15 @@ function contextFor(
   events: NodeEvents,
   given: Pick<NodeContext, 'roots' | 'signal' | 'device'>,
 ): NodeContext {
+  const told: string[] = [];
   return {
     ...given,
     onProgress: (event) => tellStep(event, events),
-    onNotice: (message) => events.text(message),
+    onNotice(message) {
+      // A page shows the last text that it is sent.
+      told.push(message);
+      events.text(told.slice(-MAX_TEXTS).join('\n'));
+    },
     onPreview: ({ step, png, width, height }) =>
       events.preview({ step, mime: 'image/png', width, height, bytes: png }),
   };

@@ -105,8 +105,8 @@ test.skipIf(NO_COMFYUI)(
     const id = await client.queue(await distillPrompt('far', 300, { checkpoint_every: 50 }));
     await reached(client, 60);
     await first.kill();
-    await client.until((frame) =>
-      linesOf(frame).includes('Waiting for the Flowstep server to come back.'),
+    await client.until(
+      (frame) => textOf(frame) === 'Waiting for the Flowstep server to come back.',
     );
     const second = await startServer(work, token, new URL(first.url).port);
     await client.ended(id);
@@ -155,13 +155,12 @@ async function reached(client: ComfyClient, step: number): Promise<void> {
   );
 }
 
-/** Lines that nodes have shown. */
 function textsOf(client: ComfyClient): string[] {
-  return client.frames.flatMap(linesOf);
+  return client.frames.flatMap((frame) => textOf(frame) ?? []);
 }
 
-function linesOf(frame: Frame): string[] {
-  return frame.type === 'binary text' ? progressText(frame).text.split('\n') : [];
+function textOf(frame: Frame): string | undefined {
+  return frame.type === 'binary text' ? progressText(frame).text : undefined;
 }
 
 /** Step of the newest checkpoint of a run. */

@@ -90,7 +90,7 @@ describe.skipIf(NO_COMFYUI)('the real ComfyUI', () => {
       expect.arrayContaining(['loss/student', 'loss/online']),
     );
     const texts = frames.filter(({ type }) => type === 'binary text').map(progressText);
-    expect(texts).toContainEqual({ node: distill, text: expect.stringMatching(/^Wrote runs\//m) });
+    expect(texts).toContainEqual({ node: distill, text: expect.stringMatching(/^Wrote runs\//) });
     expect(entry.outputs[distill]?.text).toHaveLength(2);
 
     const history = (await client.get('/flowstep/history')) as Record<string, unknown>;

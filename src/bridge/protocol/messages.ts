@@ -127,7 +127,7 @@ export const MetricsSchema = z.strictObject({
 export const TextSchema = z.strictObject({
   type: z.literal('text'),
   ...eventFields,
-  text: z.string().describe('a notice for the user; nothing stops'),
+  text: z.string().describe('notices for the user, the last ones a line each; nothing stops'),
 });
 
 export const ResultSchema = z.strictObject({
