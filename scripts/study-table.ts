@@ -89,13 +89,18 @@ function pictureColumns(names: readonly string[]): Column[] {
   }));
 }
 
-/** Mean and half of the interval of a column over the seeds, and how many runs diverged. */
+/** Fewer have no interval worth the name. */
+const LEAST_SEEDS = 3;
+
+/** Mean and half of the interval of a column over the seeds, or each of a few, and how many runs diverged. */
 function numbers(runs: readonly Run[], column: string, scale: number): string {
   const values = valuesOf(runs, column).map((value) => scale * value);
   const lost = runs.filter(({ outcome }) => outcome === 'diverged').length;
   const told = lost > 0 ? `${lost} of ${runs.length} diverged` : '';
   if (values.length === 0) return told || '-';
   const { mean, interval } = statistic(values);
+  const isFew = values.length < LEAST_SEEDS && values.some((value) => value !== mean);
+  if (isFew) return values.map(round).join(', ') + (told && `; ${told}`);
   const half = interval ? mean - interval[0] : 0;
   // All seeds have the same teacher.
   const number = half > ROUNDING ? `${round(mean)} ± ${round(half)}` : round(mean);
