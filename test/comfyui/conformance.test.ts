@@ -70,8 +70,10 @@ describe.skipIf(NO_COMFYUI || !HAS_TRACES)('as in the golden trace', () => {
     const save = { class_type: 'SaveImage', inputs: { images: ['2', 1], filename_prefix: 'x' } };
     const { frames, entry } = await client.run({ 1: model, 2: sampler, 3: save });
     const golden = trace('node_raises');
-    expect(typesOf(frames)).toEqual(typesOf(golden));
-    expectSameKeys(frames, golden);
+    // Ours tells its device before it fails.
+    const alike = frames.filter(({ type }) => type !== 'binary text');
+    expect(typesOf(alike)).toEqual(typesOf(golden));
+    expectSameKeys(alike, golden);
     expect(entry.status).toMatchObject({ status_str: 'error', completed: false });
     const error = frames.find(({ type }) => type === 'execution_error')!.data;
     expect(error).toMatchObject({ node_id: '2', executed: ['1'] });
@@ -121,8 +123,10 @@ describe.skipIf(NO_COMFYUI || !HAS_TRACES)('as in the golden trace', () => {
     using client = await comfy.connect();
     const { frames } = await client.run(training(4, 32));
     const texts = frames.filter(({ type }) => type === 'binary text').map(progressText);
-    expect(texts[0]).toEqual({ node: '2', text: expect.stringMatching(/^device .+$/) });
-    expect(texts.at(-1)).toEqual({ node: '2', text: expect.stringMatching(/^Wrote runs\//) });
+    expect(texts.filter(({ node }) => node === '2')).toEqual([
+      { node: '2', text: expect.stringMatching(/^device .+$/) },
+      { node: '2', text: expect.stringMatching(/^Wrote runs\//) },
+    ]);
     const golden = recordedFrames('progress_text_and_custom_event')
       .map(({ binary }) => binary?.hex)
       .find(Boolean);

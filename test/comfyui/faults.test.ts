@@ -155,8 +155,9 @@ async function reached(client: ComfyClient, step: number): Promise<void> {
   );
 }
 
+/** Lines that nodes have shown. */
 function textsOf(client: ComfyClient): string[] {
-  return client.frames.flatMap((frame) => textOf(frame) ?? []);
+  return client.frames.flatMap((frame) => textOf(frame)?.split('\n') ?? []);
 }
 
 function textOf(frame: Frame): string | undefined {

@@ -94,7 +94,7 @@ describe('a node', () => {
     const measured = await run('FlowstepEvaluate', { model, dataset, ...rows });
     const [first, second] = measured.texts;
     expect(first).toBe(device);
-    expect(second?.split('\n')).toEqual([device, expect.stringContaining('euler')]);
+    expect(second).toMatch(`${device}\n8 samples`);
   });
 
   test('that is cancelled keeps what it trained and says INTERRUPTED', async () => {
