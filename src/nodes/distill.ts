@@ -78,7 +78,7 @@ export const distillNode = defineNode({
     }),
     t_star: z.number().min(0).max(1).default(T_STAR_AUTO).meta({
       tooltip:
-        'Time at which the student looks at its input, noise scaled to it. Small networks learn pictures much faster at 0.714, as in SiD. 0 = 1 for Stable Diffusion 3 and LoRA, which samplers of a graph then run in one step, and 0.97 for others.',
+        'Time at which the student looks at its input, noise scaled to it. Pictures come sooner at 0.714, as in SiD. 0 = 1 for Stable Diffusion 3 and LoRA, which samplers of a graph then run in one step, and 0.97 for others.',
       step: 0.01,
     }),
     c_in: z.number().min(0).max(10).default(CIN_AUTO).meta({
