@@ -7,11 +7,11 @@
  * The two run in turn as processes of their own, so that a change of the machine's speed meets both;
  * each figure is the least of all rounds. On a machine that does other work the ratios mean nothing.
  */
-import { spawn } from 'node:child_process';
 import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { FIGURES, peerPrecision, ratios } from './peer.ts';
+import { printed } from './printed.ts';
 import { mergeResults } from './results.ts';
 
 type Figures = Partial<Record<(typeof FIGURES)[number], number | null>> & {
@@ -36,30 +36,14 @@ const { values, positionals } = parseArgs({
 const python = process.env['BENCH_PYTHON'];
 const { rounds, seconds, threads, device, precision } = values;
 
-/** Runs a command that prints one JSON object. */
-function figures(command: string, args: readonly string[]): Promise<Figures> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    let text = '';
-    child.stdout.on('data', (part: Buffer) => {
-      text += part.toString();
-    });
-    child.on('error', reject);
-    child.on('exit', (code) => {
-      if (code === 0) resolve(JSON.parse(text) as Figures);
-      else reject(new Error(`${command} ended with ${code}`));
-    });
-  });
-}
-
 const ours = (config: string) =>
-  figures(process.execPath, [
+  printed<Figures>(process.execPath, [
     ...['--import', 'tsx', here('../src/main.ts'), 'bench', '--config', config],
     ...['--threads', threads, '--seconds', seconds, '--json'],
     ...['--device', device, '--precision', precision],
   ]);
 const theirs = (config: string) =>
-  figures(python!, [
+  printed<Figures>(python!, [
     here('./peer/torch_fgm.py'),
     config,
     ...['--threads', threads, '--seconds', seconds, '--device', device],

@@ -5,12 +5,14 @@
  *
  * Another classifier gives other scores: after retraining raise the number in its name, and score all models anew.
  */
+
 import { parseArgs } from 'node:util';
 import { fashionMnist, findFashionMnist } from '../src/trainer/data/fashion-mnist.ts';
 import { readIdx } from '../src/trainer/data/idx.ts';
 import { atomicWrite } from '../src/trainer/files/atomic-write.ts';
 import { FeatureExtractor } from '../src/trainer/metrics/extractor.ts';
 import { bindParameters, initialise, views } from '../src/trainer/nn/parameters.ts';
+import { USUAL_ADAM } from '../src/trainer/optim/adam.ts';
 import { learningRate } from '../src/trainer/optim/schedule.ts';
 import { fillUniform } from '../src/trainer/random/philox.ts';
 import { Learner } from '../src/trainer/run/learner.ts';
@@ -61,9 +63,7 @@ async function train(epochs: number): Promise<Float32Array> {
   const dataset = await fashionMnist('train', undefined, true);
   const list = classifierParameters();
   const learner = new Learner('classifier', list, initialise(list, SEED), {
-    beta1: 0.9,
-    beta2: 0.999,
-    epsilon: 1e-8,
+    ...USUAL_ADAM,
     clipNorm: 0,
     clipValue: 0,
     ema: true,

@@ -156,7 +156,7 @@ function isStudent({ score, recall }: ReturnType<typeof studentRatios>, bound: n
 /** Measures and reports, or takes what is known of these very weights. */
 async function measured(name: string, model: FlowModel, sampling: Sampling): Promise<Measured> {
   const hash = weightsHash(model);
-  const before = values.keep ? known[name] : undefined;
+  const before = values.keep && !values.features ? known[name] : undefined;
   if (before?.model === hash && before.count === count) return before as Measured;
   const found = await measure.model(model, { ...sampling, count }, METRICS);
   await report(name, { ...found, model: hash });

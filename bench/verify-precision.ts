@@ -3,7 +3,6 @@
  * of 16 bits rounded as a card does: curves of the first steps beside those in float32, errors of gradients, where they come
  * from, and those of PyTorch's autocast with the same weights.
  */
-import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,20 +14,21 @@ import { parameterList } from '../src/trainer/nn/network.ts';
 import { initialise } from '../src/trainer/nn/parameters.ts';
 import { BENCH_CONFIGS } from '../src/trainer/run/benchmark.ts';
 import { engine } from '../src/trainer/runtime/engine.ts';
-import { Program } from '../src/trainer/runtime/program.ts';
-import { float32, sizeOf } from '../src/trainer/tensor.ts';
 import {
   CASE_BATCH,
+  computed,
   distance,
   drawFeeds,
+  type Feeds,
+  type Found,
   type GradientCase,
   gradientCase,
-  gradientsOf,
   type SmallConfig,
 } from '../test/support/gradient-case.ts';
 import { isRounded, roundingGraph } from '../test/support/sixteen-bits.ts';
 import { difference } from './curves.ts';
 import type { Curve } from './precision-curve.ts';
+import { printed } from './printed.ts';
 import { mergeResults } from './results.ts';
 
 const CONFIGS = ['dit-xs', 'unet-xs'] as const;
@@ -37,27 +37,9 @@ const DRAWS = 20;
 const STARTS = 8;
 const FIGURES = ['loss/online', 'loss/student', 'norm/student'] as const;
 
-type Feeds = ReadonlyMap<string, Float32Array>;
-type Found = { readonly loss: number; readonly gradient: readonly number[] };
-
 engine({ threads: 1 });
 const python = process.env['BENCH_PYTHON'];
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-
-/** What a process prints, as JSON. */
-function told<T>(command: string, args: readonly string[]): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    let text = '';
-    child.stdout.on('data', (part: Buffer) => (text += part.toString()));
-    child.on('error', reject);
-    child.on('close', (code) =>
-      code === 0
-        ? resolve(JSON.parse(text) as T)
-        : reject(new Error(`${args[0]} ended with ${code}`)),
-    );
-  });
-}
 
 const share = (x: number) => Number(x.toPrecision(3));
 
@@ -74,7 +56,7 @@ function summary(values: readonly number[]) {
 
 async function curves(config: SmallConfig) {
   const run = (precision: string) =>
-    told<Curve[]>(process.execPath, [
+    printed<Curve[]>(process.execPath, [
       ...process.execArgv,
       here('./precision-curve.ts'),
       ...[config, precision, String(STARTS)],
@@ -93,27 +75,6 @@ async function curves(config: SmallConfig) {
     results[low] = { ...Object.fromEntries(figures), skipped };
   }
   return results;
-}
-
-async function computed(graph: Graph, draws: readonly Feeds[]): Promise<Found[]> {
-  const program = new Program(graph, { name: 'gradient' });
-  const memory = (of: ReadonlyMap<string, Value>) =>
-    new Map([...of].map(([name, { shape }]) => [name, new Float32Array(sizeOf(shape))]));
-  const [fed, results] = [memory(graph.inputs), memory(graph.outputs)];
-  for (const [name, { shape }] of graph.inputs) {
-    program.bindInput(name, float32(fed.get(name)!, shape));
-  }
-  for (const [name, { shape }] of graph.outputs) {
-    program.bindOutput(name, float32(results.get(name)!, shape));
-  }
-  const found: Found[] = [];
-  for (const feeds of draws) {
-    for (const [name, data] of fed) data.set(feeds.get(name)!);
-    await program.run();
-    found.push({ loss: results.get('loss')![0]!, gradient: gradientsOf(results) });
-  }
-  program.dispose();
-  return found;
 }
 
 /** What is rounded: an operator of the forward pass by what it does, or the backward pass as a whole. */
@@ -196,7 +157,7 @@ async function torch(
     await writeFile(join(folder, 'facts.json'), JSON.stringify(facts));
     const bytes = numbers.map((data) => Buffer.from(data.buffer, data.byteOffset, data.byteLength));
     await writeFile(join(folder, 'numbers.f32'), Buffer.concat(bytes));
-    const found = await told<TorchErrors>(python!, [here('./peer/torch_precision.py'), folder]);
+    const found = await printed<TorchErrors>(python!, [here('./peer/torch_precision.py'), folder]);
     const summaries = (of: Readonly<Record<string, readonly number[]>>) =>
       Object.fromEntries(Object.entries(of).map(([name, values]) => [name, summary(values)]));
     return {

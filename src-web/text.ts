@@ -1,4 +1,5 @@
 /** @file Numbers as a node shows them. */
+import { EVALUATED } from '../src/trainer/run/evaluation-prefix.ts';
 import type { Point } from './messages.ts';
 import type { Run } from './runs.ts';
 
@@ -22,15 +23,13 @@ export function stateText({ state, standing: { stepsPerSecond, etaSeconds } }: R
     .join(', ');
 }
 
-const EVALUATION = 'eval/';
-
 /**
  * The newest score of the run's evaluations and the best before it, such as `FID (NAME) 12.1 at step 400, best 11.9 at
  * step 300`; empty where nothing was evaluated. What decides comes first among an evaluation's metrics: less is better.
  */
 export function evaluationText(points: readonly Point[]): string {
   const scores = points.flatMap(({ step, metrics }) => {
-    const name = Object.keys(metrics).find((metric) => metric.startsWith(EVALUATION));
+    const name = Object.keys(metrics).find((metric) => metric.startsWith(EVALUATED));
     const value = name === undefined ? undefined : metrics[name];
     return name === undefined || typeof value !== 'number' ? [] : [{ name, step, value }];
   });
@@ -39,7 +38,7 @@ export function evaluationText(points: readonly Point[]): string {
   const best = scores.reduce((a, b) => (b.value < a.value ? b : a));
   const told = ({ step, value }: typeof newest) =>
     `${numberText(value)} at step ${step.toLocaleString('en')}`;
-  const name = newest.name.slice(EVALUATION.length);
+  const name = newest.name.slice(EVALUATED.length);
   return [`${name} ${told(newest)}`, ...(best === newest ? [] : [`best ${told(best)}`])].join(', ');
 }
 

@@ -1,4 +1,5 @@
 /** @file A classifier of the captions, in whose last layer but one pictures are compared. */
+
 import { existsSync } from 'node:fs';
 import { gradients } from '../../src/trainer/autodiff/gradients.ts';
 import { readSafetensors, writeSafetensors } from '../../src/trainer/files/safetensors.ts';
@@ -10,6 +11,7 @@ import {
   ParameterScope,
   views,
 } from '../../src/trainer/nn/parameters.ts';
+import { USUAL_ADAM } from '../../src/trainer/optim/adam.ts';
 import { learningRate } from '../../src/trainer/optim/schedule.ts';
 import { fillNormal, fillUniform } from '../../src/trainer/random/philox.ts';
 import { Learner } from '../../src/trainer/run/learner.ts';
@@ -89,9 +91,7 @@ async function train(pictures: EmojiPictures): Promise<Float32Array> {
     graph.output(`gradient/${list.specs[i]!.name}`, gradient);
   }
   const learner = new Learner('classifier', list, initialise(list, SEED), {
-    beta1: 0.9,
-    beta2: 0.999,
-    epsilon: 1e-8,
+    ...USUAL_ADAM,
     clipNorm: 0,
     clipValue: 0,
     ema: true,

@@ -4,7 +4,6 @@ import { MAX_STUDENT_STEPS } from '../trainer/run/model.ts';
 import { defineNode } from './define-node.ts';
 import { drawSamples, samplerResult } from './draw-samples.ts';
 import { FlowModelSchema } from './handles.ts';
-import { tellDevice } from './node-context.ts';
 import { samplerInputs, samplerOutputs, samplerRequest } from './sampler-inputs.ts';
 
 /** Stands for the student's own number of steps. */
@@ -26,7 +25,6 @@ export const oneStepSamplerNode = defineNode({
   outputs: samplerOutputs,
   async execute({ steps, ...inputs }, context) {
     const { model, request } = await samplerRequest(inputs, context);
-    tellDevice(context);
     const samples = await drawSamples(
       model,
       { ...request, solver: 'one-step', ...(steps !== AS_TRAINED && { steps }) },

@@ -4,7 +4,6 @@ import { textOf } from './conditioning.ts';
 import { defineNode } from './define-node.ts';
 import { drawSamples, samplerResult } from './draw-samples.ts';
 import { ConditioningSchema, FlowModelSchema } from './handles.ts';
-import { tellDevice } from './node-context.ts';
 import { samplerInputs, samplerOutputs, samplerRequest } from './sampler-inputs.ts';
 
 export const teacherSamplerNode = defineNode({
@@ -36,7 +35,6 @@ export const teacherSamplerNode = defineNode({
   outputs: samplerOutputs,
   async execute({ solver, steps, cfg, negative, ...inputs }, context) {
     const { model, request } = await samplerRequest(inputs, context);
-    tellDevice(context);
     const samples = await drawSamples(
       model,
       { ...request, solver, steps, cfg, negative: negative && textOf(negative, 'negative') },

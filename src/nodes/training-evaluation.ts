@@ -1,4 +1,5 @@
 /** @file Inputs of training nodes that have the model measured on the way, and what becomes of them. */
+
 import { z } from 'zod';
 import { FlowstepError } from '../errors.ts';
 import type { Dataset } from '../trainer/data/dataset.ts';
@@ -7,6 +8,7 @@ import type { FeatureExtractor } from '../trainer/metrics/extractor.ts';
 import { checkMeasure, decidingScore, measureModel } from '../trainer/metrics/measure-model.ts';
 import type { NetworkConfig } from '../trainer/nn/config.ts';
 import type { Evaluation } from '../trainer/run/evaluation.ts';
+import { EVALUATED } from '../trainer/run/evaluation-prefix.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { openDataset } from './datasets.ts';
 import { openExtractor } from './extractors.ts';
@@ -84,7 +86,7 @@ export async function openEvaluation(
     return {
       every,
       patience,
-      decidedBy: `eval/${name}`,
+      decidedBy: EVALUATED + name,
       ...(named && { named }),
       measure: async (model: FlowModel, signal?: AbortSignal) => {
         const found = await measureModel(model, data, seenBy, options, signal);
@@ -93,7 +95,7 @@ export async function openEvaluation(
           told.add(notice);
         }
         return Object.fromEntries(
-          Object.entries(found.figures).map(([key, { value }]) => [`eval/${key}`, value]),
+          Object.entries(found.figures).map(([key, { value }]) => [EVALUATED + key, value]),
         );
       },
       [Symbol.dispose]: () => seenBy?.[Symbol.dispose](),

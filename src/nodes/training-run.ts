@@ -1,9 +1,11 @@
 /** @file A training run of a node: its folder below runs/, sample pictures, progress, and the models it leaves. */
+
 import { mkdir, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FlowstepError } from '../errors.ts';
 import { atomicWrite } from '../trainer/files/atomic-write.ts';
 import type { BestModel, Evaluation } from '../trainer/run/evaluation.ts';
+import { EVALUATED } from '../trainer/run/evaluation-prefix.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { saveModel } from '../trainer/run/model-file.ts';
 import type { Outcome } from '../trainer/run/outcome.ts';
@@ -93,7 +95,7 @@ export async function runTraining<Models extends Readonly<Record<string, FlowMod
 }
 
 function bestText({ step, metric, value, file }: BestModel): string {
-  return `best ${metric.replace(/^eval\//, '')} ${Number(value.toPrecision(4))} at step ${step}: ${file}`;
+  return `best ${metric.replace(EVALUATED, '')} ${Number(value.toPrecision(4))} at step ${step}: ${file}`;
 }
 
 /** A link in the output folder may lead out of it; nothing is written there. */

@@ -1,5 +1,5 @@
 /** @file The gradient of a small network's squared error, and what it may be fed. */
-import type { Graph } from '../../src/trainer/graph/graph.ts';
+import type { Graph, Value } from '../../src/trainer/graph/graph.ts';
 import { mul, sub, sumTo } from '../../src/trainer/graph/ops.ts';
 import { NetworkConfigSchema, sampleShape } from '../../src/trainer/nn/config.ts';
 import { parameterList } from '../../src/trainer/nn/network.ts';
@@ -8,7 +8,8 @@ import { fillNormal } from '../../src/trainer/random/philox.ts';
 import { STREAMS } from '../../src/trainer/random/streams.ts';
 import { BENCH_CONFIGS } from '../../src/trainer/run/benchmark.ts';
 import { gradientGraph, TRAINED } from '../../src/trainer/run/gradient-graph.ts';
-import { type Shape, sizeOf } from '../../src/trainer/tensor.ts';
+import { Program } from '../../src/trainer/runtime/program.ts';
+import { float32, type Shape, sizeOf } from '../../src/trainer/tensor.ts';
 
 export type SmallConfig = 'dit-xs' | 'unet-xs';
 
@@ -73,6 +74,38 @@ export function drawFeeds({ list, shape }: GradientCase, number: number) {
     normal(CASE_BATCH, 3).map((z) => 1 / (1 + Math.exp(-z))),
   );
   return feeds;
+}
+
+export type Feeds = ReadonlyMap<string, Float32Array>;
+
+export interface Found {
+  readonly loss: number;
+  readonly gradient: readonly number[];
+}
+
+/** What ONNX Runtime computes of the graph for each of the feeds. */
+export async function computed(graph: Graph, draws: readonly Feeds[]): Promise<Found[]> {
+  const program = new Program(graph, { name: 'gradient' });
+  const memory = (of: ReadonlyMap<string, Value>) =>
+    new Map([...of].map(([name, { shape }]) => [name, new Float32Array(sizeOf(shape))]));
+  const [fed, results] = [memory(graph.inputs), memory(graph.outputs)];
+  try {
+    for (const [name, { shape }] of graph.inputs) {
+      program.bindInput(name, float32(fed.get(name)!, shape));
+    }
+    for (const [name, { shape }] of graph.outputs) {
+      program.bindOutput(name, float32(results.get(name)!, shape));
+    }
+    const found: Found[] = [];
+    for (const feeds of draws) {
+      for (const [name, data] of fed) data.set(feeds.get(name)!);
+      await program.run();
+      found.push({ loss: results.get('loss')![0]!, gradient: gradientsOf(results) });
+    }
+    return found;
+  } finally {
+    program.dispose();
+  }
 }
 
 /** All gradients one after the other. */

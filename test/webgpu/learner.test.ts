@@ -1,5 +1,7 @@
 /** The update on WebGPU: what is not finite changes nothing, and what the host has changed is taken up. */
+
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { USUAL_ADAM } from '../../src/trainer/optim/adam.ts';
 import { Learner } from '../../src/trainer/run/learner.ts';
 import { Pacer } from '../../src/trainer/run/pacer.ts';
 import { engine } from '../../src/trainer/runtime/engine.ts';
@@ -18,9 +20,7 @@ function learnerOf(): Learner {
   });
   const weights = Float32Array.from({ length: SIZE }, (_, i) => i / 4);
   const learner = new Learner('test', { specs, size: SIZE }, weights, {
-    beta1: 0.9,
-    beta2: 0.999,
-    epsilon: 1e-8,
+    ...USUAL_ADAM,
     clipNorm: 0,
     clipValue: 0,
     ema: true,

@@ -36,6 +36,9 @@ export interface AdamOptions {
   readonly ema: boolean;
 }
 
+/** As Kingma and Ba have them. */
+export const USUAL_ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
+
 /** Elements of a chunk: the half dozen vectors in use take 6 MiB. */
 const CHUNK_ELEMENTS = 1 << 18;
 

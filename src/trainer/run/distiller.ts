@@ -5,11 +5,13 @@
  * Each step has an online flow of its own: one flow for all would learn their mixture, and the student could match
  * the teacher in the mixture while each step misses it (measured: docs/architecture.md).
  */
+
 import type { Json } from '../files/canonical-json.ts';
 import { sampleShape } from '../nn/config.ts';
 import type { LoraConfig } from '../nn/lora.ts';
 import { parameterList } from '../nn/network.ts';
 import type { ParameterList } from '../nn/parameters.ts';
+import { USUAL_ADAM } from '../optim/adam.ts';
 import { learningRate } from '../optim/schedule.ts';
 import { engine } from '../runtime/engine.ts';
 import { float32, sizeOf, type Tensor } from '../tensor.ts';
@@ -44,7 +46,7 @@ import type { StepResult, Trainer } from './trainer.ts';
 type DistillModels = { readonly student: FlowModel; readonly online: FlowModel };
 
 /** beta1 is 0 unless asked for: other values can break the alternation (RealUID, SiD). */
-export const ADAM = { beta1: 0, beta2: 0.999, epsilon: 1e-8 } as const;
+export const ADAM = { ...USUAL_ADAM, beta1: 0 } as const;
 
 export class Distiller implements Trainer<DistillModels> {
   readonly watched = 'loss/online';

@@ -17,7 +17,7 @@ export interface Evaluation {
   readonly patience: number;
   /** Metric that says which model is the best: the lower the better. */
   readonly decidedBy: string;
-  /** Metrics by names that begin with `eval/`. Throws DIVERGED for samples that are not finite, and INTERRUPTED. */
+  /** Metrics by names that begin with `EVALUATED`. Throws DIVERGED for samples that are not finite, and INTERRUPTED. */
   measure(model: FlowModel, signal?: AbortSignal): Promise<Readonly<Record<string, number>>>;
   /** The model as it is to be saved, where that says more than training knows. */
   named?(model: FlowModel): FlowModel;

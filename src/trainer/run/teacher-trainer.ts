@@ -1,4 +1,5 @@
 /** @file Trains a teacher by flow matching. */
+
 import { FlowstepError } from '../../errors.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { PromptSet } from '../data/prompts.ts';
@@ -9,6 +10,7 @@ import { flowMatchingLoss } from '../methods/flow-matching.ts';
 import { type NetworkConfig, sampleShape } from '../nn/config.ts';
 import { parameterList } from '../nn/network.ts';
 import { initialise } from '../nn/parameters.ts';
+import { USUAL_ADAM } from '../optim/adam.ts';
 import { learningRate } from '../optim/schedule.ts';
 import { fillUniform } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
@@ -89,9 +91,7 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
     };
     const list = parameterList(network);
     this.#learner = new Learner('teacher', list, initialise(list, seed), {
-      beta1: 0.9,
-      beta2: 0.999,
-      epsilon: 1e-8,
+      ...USUAL_ADAM,
       clipNorm: job.clipNorm,
       clipValue: job.clipValue,
       ema: true,

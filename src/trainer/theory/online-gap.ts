@@ -1,10 +1,12 @@
 /** @file The gap that a learned online flow leaves: the student's gradient with it, against that with the exact velocity. */
+
 import { linearPath } from '../flow/path.ts';
 import { oneStepStudent } from '../methods/fgm.ts';
 import { flowMatchingLoss } from '../methods/flow-matching.ts';
 import { throwIfStopped } from '../metrics/event-loop-turns.ts';
 import type { NetworkConfig } from '../nn/config.ts';
 import { velocity } from '../nn/network.ts';
+import { ADAM } from '../run/distiller.ts';
 import { FrozenNetwork } from '../run/frozen.ts';
 import { TRAINED } from '../run/gradient-graph.ts';
 import { GradientStep } from '../run/gradient-step.ts';
@@ -20,7 +22,7 @@ import type { Online } from './programs.ts';
 import type { Setting } from './setting.ts';
 
 /** As the distiller trains an online flow. */
-const ADAM = { beta1: 0, beta2: 0.999, epsilon: 1e-8, clipNorm: 0, clipValue: 0 } as const;
+const OPTIONS = { ...ADAM, clipNorm: 0, clipValue: 0 } as const;
 const RATE = 1e-3;
 const BATCH = 256;
 
@@ -60,7 +62,11 @@ export async function onlineGaps(options: OnlineOptions): Promise<OnlineGap[]> {
       toFloat64(velocity(float32Scope(scope), config, toFloat32(x), toFloat32(t))),
   };
   const start = Float32Array.from(setting.teacher.values);
-  const learner = new Learner('online', online.list, start, { ...ADAM, ema: false, emaDecay: 0 });
+  const learner = new Learner('online', online.list, start, {
+    ...OPTIONS,
+    ema: false,
+    emaDecay: 0,
+  });
   using student = new FrozenNetwork(
     setting.student.list,
     Float32Array.from(setting.student.values),

@@ -6,8 +6,14 @@ import { interpret } from '../../../src/trainer/graph/interpreter.ts';
 import { LOW_TYPES, lowPrecisionGraph } from '../../../src/trainer/graph/low-precision.ts';
 import { add, cast, matMul, sigmoid, softmax } from '../../../src/trainer/graph/ops.ts';
 import { Program } from '../../../src/trainer/runtime/program.ts';
-import { float32, sizeOf } from '../../../src/trainer/tensor.ts';
-import { distance, drawFeeds, gradientCase, gradientsOf } from '../../support/gradient-case.ts';
+import {
+  computed,
+  distance,
+  drawFeeds,
+  type Feeds,
+  gradientCase,
+  gradientsOf,
+} from '../../support/gradient-case.ts';
 import { roundingGraph } from '../../support/sixteen-bits.ts';
 
 const operators = (graph: Graph): OperatorNode[] =>
@@ -54,27 +60,14 @@ describe('a graph', () => {
   });
 });
 
-function interpreted(graph: Graph, feeds: ReadonlyMap<string, Float32Array>): number[] {
+function interpreted(graph: Graph, feeds: Feeds): number[] {
   const results = [...interpret(graph, feeds)].map(([name, { data }]) => [name, data] as const);
   return gradientsOf(new Map(results));
 }
 
-async function computed(graph: Graph, feeds: ReadonlyMap<string, Float32Array>): Promise<number[]> {
-  const program = new Program(graph, { name: 'low' });
-  const results = new Map<string, Float32Array>();
-  try {
-    for (const [name, { shape }] of graph.inputs)
-      program.bindInput(name, float32(feeds.get(name)!, shape));
-    for (const [name, { shape }] of graph.outputs) {
-      const data = new Float32Array(sizeOf(shape));
-      results.set(name, data);
-      program.bindOutput(name, float32(data, shape));
-    }
-    await program.run();
-  } finally {
-    program.dispose();
-  }
-  return gradientsOf(results);
+async function computedOnce(graph: Graph, feeds: Feeds): Promise<readonly number[]> {
+  const [found] = await computed(graph, [feeds]);
+  return found!.gradient;
 }
 
 describe.each([
@@ -94,12 +87,12 @@ describe.each([
     // It was rounded.
     expect(distance(found, right)).toBeGreaterThan(tolerances[type] / 4);
     // Sums in float32 differ, and what is then rounded the other way.
-    const emulated = await computed(roundingGraph(low, type), feeds);
+    const emulated = await computedOnce(roundingGraph(low, type), feeds);
     expect(distance(emulated, found)).toBeLessThan(tolerances[type] / 3);
   });
 
   test('in float16 is computed by ONNX Runtime', async () => {
-    const found = await computed(lowPrecisionGraph(graph, 'float16'), feeds);
+    const found = await computedOnce(lowPrecisionGraph(graph, 'float16'), feeds);
     expect(distance(found, right)).toBeLessThan(0.005);
   });
 
@@ -118,5 +111,7 @@ test('what is computed again on purpose stays so in 16 bits', async () => {
   const products = (of: Graph) =>
     operators(of).filter(({ operator }) => /MatMul|Gemm/.test(operator));
   expect(products(low)).toHaveLength(products(graph).length);
-  expect(distance(await computed(low, feeds), await computed(graph, feeds))).toBeLessThan(0.005);
+  expect(distance(await computedOnce(low, feeds), await computedOnce(graph, feeds))).toBeLessThan(
+    0.005,
+  );
 });

@@ -5,6 +5,7 @@ import { Graph } from '../../../src/trainer/graph/graph.ts';
 import { flowMatchingLoss } from '../../../src/trainer/methods/flow-matching.ts';
 import { cachedBatch, parameterList, velocity } from '../../../src/trainer/nn/network.ts';
 import { ParameterScope, views } from '../../../src/trainer/nn/parameters.ts';
+import { ADAM } from '../../../src/trainer/run/distiller.ts';
 import { largestDivisor, TRAINED } from '../../../src/trainer/run/gradient-graph.ts';
 import { GradientStep } from '../../../src/trainer/run/gradient-step.ts';
 import { Learner } from '../../../src/trainer/run/learner.ts';
@@ -13,9 +14,7 @@ import { relativeGap, runOnce } from '../../support/gradcheck.ts';
 import { noiseOf, TINY_MLP, tinyModel, WIDE_MLP } from '../../support/tiny-models.ts';
 
 const OPTIONS = {
-  beta1: 0,
-  beta2: 0.999,
-  epsilon: 1e-8,
+  ...ADAM,
   clipNorm: 0,
   clipValue: 0,
   ema: false,

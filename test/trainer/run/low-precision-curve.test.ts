@@ -1,5 +1,7 @@
 /** The first steps of a distillation with every result of 16 bits rounded, beside those in float32. */
+
 import { afterAll, expect, test } from 'vitest';
+import { difference } from '../../../bench/curves.ts';
 import { NetworkConfigSchema } from '../../../src/trainer/nn/config.ts';
 import { firstSteps } from '../../../src/trainer/run/bench-jobs.ts';
 import { BENCH_CONFIGS } from '../../../src/trainer/run/benchmark.ts';
@@ -21,9 +23,8 @@ test('losses and gradients of 20 steps in bfloat16 are those in float32 to 1 %',
   roundTo('bfloat16', on);
   const found = await firstSteps(network, 4, 20);
   for (const [name, tolerance] of Object.entries(TOLERANCES)) {
-    const [a, b] = [found, right].map((told) => told.map((metrics) => metrics[name]!));
-    const scale = Math.max(...b!.map(Math.abs));
-    const gap = Math.max(...a!.map((value, i) => Math.abs(value - b![i]!) / scale));
+    const curve = (steps: typeof right) => steps.map((metrics) => metrics[name]!);
+    const gap = difference(curve(found), curve(right));
     expect(gap, name).toBeLessThan(tolerance);
     expect(gap, name).toBeGreaterThan(0);
   }
