@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { findFashionMnist } from '../src/trainer/data/fashion-mnist.ts';
 import { readIdx } from '../src/trainer/data/idx.ts';
+import type { Guidance } from '../src/trainer/flow/guidance.ts';
 import { type ExtractedFeatures, FeatureExtractor } from '../src/trainer/metrics/extractor.ts';
 import { featuresOfArray } from '../src/trainer/metrics/feature-source.ts';
 import { toPictures } from '../src/trainer/metrics/preprocessing.ts';
@@ -37,7 +38,7 @@ export interface Sampling {
   readonly count: number;
   readonly seed?: number;
   /** Classifier-free guidance; left out = none. */
-  readonly cfg?: number;
+  readonly guidance?: Guidance;
 }
 
 /** The test split in a classifier's space, to measure others against. */
@@ -85,7 +86,7 @@ export class FashionMeasure implements Disposable {
       ...(sampling.steps !== undefined && { steps: sampling.steps }),
       noise: float32(noise, [count, 1, SIDE, SIDE]),
       labels,
-      ...(sampling.cfg !== undefined && { guidance: { scale: sampling.cfg } }),
+      ...(sampling.guidance && { guidance: sampling.guidance }),
     });
     const seconds = (performance.now() - started) / 1000;
     const pictures = toPictures(samples.data, [count, 1, SIDE, SIDE]);

@@ -67,8 +67,10 @@ using measure = await FashionMeasure.open(values.features);
 const teacher = await loadModel(values.teacher);
 const student = await loadModel(values.student);
 const real = values.real === undefined ? undefined : await loadModel(values.real);
-const GuidanceSchema = z.object({ teacher: z.number() });
-const cfg = GuidanceSchema.parse(student.info.training['guidance']).teacher;
+const GuidanceSchema = z.object({ teacher: z.number(), latest: z.number().optional() });
+const { teacher: scale, latest } = GuidanceSchema.parse(student.info.training['guidance']);
+const guidance = { scale, latest };
+const underGuidance = `guidance ${scale}${latest === undefined ? '' : ` up to t ${latest}`}`;
 
 const classifier = measure.accuracy();
 const training = await measure.training(count, METRICS);
@@ -88,7 +90,9 @@ const TEACHER: Record<string, Sampling> = {
 };
 const guided: Measured[] = [];
 for (const [name, sampling] of Object.entries(TEACHER)) {
-  guided.push(await measured(`teacher, guidance ${cfg}, ${name}`, teacher, { ...sampling, cfg }));
+  guided.push(
+    await measured(`teacher, ${underGuidance}, ${name}`, teacher, { ...sampling, guidance }),
+  );
 }
 const plain = await measured('teacher, 50 Euler steps', teacher, TEACHER['50 Euler steps']!);
 const many = await measure.model(teacher, { solver: 'euler', steps: 50, count: TIMED }, []);

@@ -6,6 +6,7 @@ import { type Command, Option } from 'commander';
 import { readRoots } from '../config.ts';
 import { FlowstepError } from '../errors.ts';
 import { drawSamples, pictureOfSamples } from '../nodes/draw-samples.ts';
+import { readGuidance } from '../nodes/guidance-inputs.ts';
 import { writePng } from '../nodes/pictures/picture.ts';
 import { openPrompts } from '../trainer/data/prompts.ts';
 import { writeSafetensors } from '../trainer/files/safetensors.ts';
@@ -31,6 +32,7 @@ interface SampleOptions {
   readonly strength?: number;
   readonly prompts?: string;
   readonly cfg?: number;
+  readonly cfgTMax?: number;
   readonly json?: boolean;
 }
 
@@ -71,6 +73,11 @@ export function addSampleCommand(program: Command, io: Io): void {
       'classifier-free guidance, for euler and heun (default: 1, none)',
       realNumber(1, 100),
     )
+    .option(
+      '--cfg-t-max <T>',
+      'latest time with guidance (default: 1, all times)',
+      realNumber(0, 1),
+    )
     .option('--json', JSON_HELP)
     .addHelpText(
       'before',
@@ -94,7 +101,7 @@ async function sampleToFile(options: SampleOptions, io: Io) {
   const write = writerFor(options.out);
   const model = await openModel(options, io);
   const solver = options.solver ?? defaultSolver(model);
-  const { count, seed, label, cfg } = options;
+  const { count, seed, label, cfg = 1, cfgTMax = 1 } = options;
   refuseGuidance(solver, cfg);
   const prompts = await openPromptFile(options, io);
   const steps = options.steps ?? (solver === 'one-step' ? stepsOf(model) : DEFAULT_STEPS);
@@ -108,7 +115,7 @@ async function sampleToFile(options: SampleOptions, io: Io) {
       count,
       prompts,
       ...(label !== undefined && { label }),
-      ...(cfg && { cfg }),
+      guidance: readGuidance({ cfg, cfg_t_max: cfgTMax }),
     },
     io.signal,
   );
@@ -143,8 +150,8 @@ export function foundFile(path: string, { environment }: Io): string {
   return places.find((place) => existsSync(place)) ?? path;
 }
 
-function refuseGuidance(solver: Solver, cfg: number | undefined): void {
-  if (solver !== 'one-step' || cfg === undefined || cfg === 1) return;
+function refuseGuidance(solver: Solver, cfg: number): void {
+  if (solver !== 'one-step' || cfg === 1) return;
   throw new FlowstepError(
     'USAGE',
     '--cfg is for euler and heun: a student has its guidance built in',

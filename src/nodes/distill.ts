@@ -37,6 +37,7 @@ import {
 } from './distill-models.ts';
 import { openTeacher } from './flow-models.ts';
 import { ganInputs, readGanInputs } from './gan-inputs.ts';
+import { cfgTMaxInput, latestGuided } from './guidance-inputs.ts';
 import {
   type FlowDatasetHandle,
   FlowDatasetSchema,
@@ -159,6 +160,7 @@ export const distillNode = defineNode({
         "Adam's decay of the first moment, for student and online flow. 0 is what every recipe uses: momentum can break their alternation.",
       step: 0.05,
     }),
+    ...cfgTMaxInput,
   }),
   outputs: {
     student: FlowModelSchema.meta({ tooltip: 'The one-step student, for One-Step Sampler.' }),
@@ -186,7 +188,7 @@ export const distillNode = defineNode({
       context,
     );
     const tStar = inputs.t_star === T_STAR_AUTO ? usualTStar(teacher, lora) : inputs.t_star;
-    const { cfg, online_cfg } = inputs;
+    const { cfg, online_cfg, cfg_t_max } = inputs;
     const student = studentSettings({
       tStar,
       cIn: inputs.c_in === CIN_AUTO ? tStar : inputs.c_in,
@@ -208,7 +210,13 @@ export const distillNode = defineNode({
       beta1: inputs.beta1,
       ...(lora && { lora }),
       ...(prompts && { prompts }),
-      ...((cfg > 1 || online_cfg > 1) && { guidance: { teacher: cfg, online: online_cfg } }),
+      ...((cfg > 1 || online_cfg > 1) && {
+        guidance: {
+          teacher: cfg,
+          online: online_cfg,
+          ...latestGuided(cfg_t_max),
+        },
+      }),
       ...(realData && { realData }),
       ...(gan && { gan }),
     };

@@ -1,6 +1,7 @@
 /** @file From a model and a seed to samples, and from samples to something to look at. */
 import { FlowstepError } from '../errors.ts';
 import type { PromptSet } from '../trainer/data/prompts.ts';
+import type { Guidance } from '../trainer/flow/guidance.ts';
 import { latentOut, SD3_CHANNELS } from '../trainer/flow/sd3-latent.ts';
 import { classCount, type NetworkConfig, sampleShape, textWidths } from '../trainer/nn/config.ts';
 import { prepareNoise } from '../trainer/random/torch-noise.ts';
@@ -27,8 +28,8 @@ export interface DrawRequest {
   /** For models that take text: one for all samples or one for each, or prompts to choose from. */
   readonly text?: TextRows | undefined;
   readonly prompts?: PromptSet | undefined;
-  /** Classifier-free guidance; 1 or left out = none. */
-  readonly cfg?: number;
+  /** Classifier-free guidance; left out = none. */
+  readonly guidance?: Guidance | undefined;
   /** What guidance leads away from; left out = no class, or the empty prompt. */
   readonly negative?: TextRows | undefined;
 }
@@ -42,7 +43,7 @@ export async function drawSamples(
   requireFittingSolver(model, request.solver);
   const condition = await conditionFor(model, request);
   const shape = [request.count, ...sampleShape(model.info.network)];
-  const { solver, steps, seed, cfg = 1, negative } = request;
+  const { solver, steps, seed, guidance, negative } = request;
   const { student } = model.info;
   return sample(
     model,
@@ -51,8 +52,11 @@ export async function drawSamples(
       ...(steps !== undefined && { steps }),
       noise: prepareNoise(shape, seed),
       ...condition,
-      ...(cfg !== 1 && {
-        guidance: { scale: cfg, negative: negative ? { text: negative } : emptyOf(model, request) },
+      ...(guidance && {
+        guidance: {
+          ...guidance,
+          negative: negative ? { text: negative } : emptyOf(model, request),
+        },
       }),
       ...(student?.transition === 'fresh' && {
         freshNoise: student.grid.slice(1).map((_, k) => prepareNoise(shape, seed + 1 + k)),

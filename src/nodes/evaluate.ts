@@ -13,6 +13,7 @@ import {
 } from './evaluation-table.ts';
 import { openExtractor } from './extractors.ts';
 import { modelKey, openModel, openTeacher } from './flow-models.ts';
+import { cfgTMaxInput, readGuidance } from './guidance-inputs.ts';
 import { FlowDatasetSchema, FlowModelSchema, FlowPromptsSchema, ImageSchema } from './handles.ts';
 import { tellDevice } from './node-context.ts';
 import { toImageTensor } from './pictures/picture.ts';
@@ -50,6 +51,7 @@ export const EvaluationFieldsSchema = z.object({
     tooltip: 'Classifier-free guidance of flows of many steps; 1 = none.',
     step: 0.1,
   }),
+  ...cfgTMaxInput,
 });
 
 export const evaluateNode = defineNode({
@@ -84,7 +86,7 @@ export const evaluateNode = defineNode({
     return [extractor?.hash, modelKey(model), teacher && modelKey(teacher)].join(' ');
   },
   async execute(inputs, context) {
-    const { count, draws, seed, cfg } = inputs;
+    const { count, draws, seed } = inputs;
     const [steps, solvers] = [readSteps(inputs.steps), readSolvers(inputs.solvers)];
     const dataset = await openDataset(inputs.dataset, context);
     const model = await openModel(inputs.model, context);
@@ -94,7 +96,8 @@ export const evaluateNode = defineNode({
     tellDevice(context);
     const report = await evaluationTable(
       {
-        ...{ model, teacher, dataset, extractor, count, draws, steps, solvers, seed, prompts, cfg },
+        ...{ model, teacher, dataset, extractor, count, draws, steps, solvers, seed, prompts },
+        guidance: readGuidance(inputs),
         metrics: words(inputs.metrics),
       },
       context,

@@ -2,6 +2,7 @@
 import { FlowstepError } from '../errors.ts';
 import type { Dataset } from '../trainer/data/dataset.ts';
 import type { PromptSet } from '../trainer/data/prompts.ts';
+import type { Guidance } from '../trainer/flow/guidance.ts';
 import type { FeatureExtractor } from '../trainer/metrics/extractor.ts';
 import type { Figures } from '../trainer/metrics/figures.ts';
 import { checkMeasure, measureModel } from '../trainer/metrics/measure-model.ts';
@@ -32,7 +33,7 @@ export interface TableRequest {
   readonly solvers: readonly TableSolver[];
   readonly seed: number;
   readonly prompts?: PromptSet | undefined;
-  readonly cfg?: number | undefined;
+  readonly guidance?: Guidance | undefined;
 }
 
 export interface TableRow {
@@ -53,6 +54,8 @@ export interface EvaluationReport {
   readonly draws?: number;
   readonly seed: number;
   readonly cfg?: number;
+  /** Latest time with guidance; absent = all times. */
+  readonly cfgTMax?: number;
   /** By name: `student`, `teacher euler 50`. */
   readonly rows: Readonly<Record<string, TableRow>>;
   readonly notices: readonly string[];
@@ -70,7 +73,7 @@ export async function evaluationTable(
   request: TableRequest,
   context: Pick<NodeContext, 'signal' | 'onProgress'>,
 ): Promise<EvaluationReport> {
-  const { dataset, extractor, count, draws, metrics, seed, prompts, cfg } = request;
+  const { dataset, extractor, count, draws, metrics, seed, prompts, guidance } = request;
   const plan = planRows(request);
   for (const { info } of new Set(plan.map(({ model }) => model))) {
     checkMeasure(info.network, dataset, extractor, { metrics, count });
@@ -80,13 +83,13 @@ export async function evaluationTable(
   const progress = new Progress(plan.length);
   for (const [i, { name, model, solver, steps }] of plan.entries()) {
     const started = performance.now();
-    const options = { solver, steps, count, draws, metrics, seed, prompts, cfg };
+    const options = { solver, steps, count, draws, metrics, seed, prompts, guidance };
     const found = await measureModel(model, dataset, extractor, options, context.signal);
     for (const notice of found.notices) notices.add(notice);
     rows[name] = {
       solver,
       steps,
-      nfe: networkEvaluations(model, { solver, steps, cfg }),
+      nfe: networkEvaluations(model, { solver, steps, guidance }),
       secondsPerSample: found.secondsPerSample,
       scores: found.figures,
     };
@@ -105,7 +108,8 @@ export async function evaluationTable(
     count,
     ...(isPlane && { draws }),
     seed,
-    ...(cfg !== undefined && cfg !== 1 && { cfg }),
+    ...(guidance && { cfg: guidance.scale }),
+    ...(guidance?.latest !== undefined && { cfgTMax: guidance.latest }),
     rows,
     notices: [...notices],
   };

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { textOf } from './conditioning.ts';
 import { defineNode } from './define-node.ts';
 import { drawSamples, samplerResult } from './draw-samples.ts';
+import { cfgTMaxInput, readGuidance } from './guidance-inputs.ts';
 import { ConditioningSchema, FlowModelSchema } from './handles.ts';
 import { samplerInputs, samplerOutputs, samplerRequest } from './sampler-inputs.ts';
 
@@ -31,13 +32,20 @@ export const teacherSamplerNode = defineNode({
     negative: ConditioningSchema.optional().meta({
       tooltip: 'For models that take text: what guidance leads away from; left out = zeros.',
     }),
+    ...cfgTMaxInput,
   }),
   outputs: samplerOutputs,
-  async execute({ solver, steps, cfg, negative, ...inputs }, context) {
+  async execute({ solver, steps, cfg, cfg_t_max, negative, ...inputs }, context) {
     const { model, request } = await samplerRequest(inputs, context);
     const samples = await drawSamples(
       model,
-      { ...request, solver, steps, cfg, negative: negative && textOf(negative, 'negative') },
+      {
+        ...request,
+        solver,
+        steps,
+        guidance: readGuidance({ cfg, cfg_t_max }),
+        negative: negative && textOf(negative, 'negative'),
+      },
       context.signal,
     );
     return samplerResult(model, samples);

@@ -139,7 +139,10 @@ export function testNetworks(cases: readonly GoldenCase[]): void {
         pooled: input('uncond.y'),
       });
       graph.output('cfg.uncond', base);
-      graph.output('cfg.velocity', guidedVelocity(out, base, 1.5));
+      graph.output(
+        'cfg.velocity',
+        guidedVelocity(out, base, graph.inputs.get('t')!, { scale: 1.5 }),
+      );
       const feeds = feedsOf(io);
       for (const name of ['uncond.context', 'uncond.y']) feeds.set(name, numbers(io.get(name)!));
       feedWeights(feeds, await golden.tensors('weights'));

@@ -1,8 +1,30 @@
 /** @file Classifier-free guidance (Ho & Salimans 2022) of a velocity. */
 import type { Value } from '../graph/graph.ts';
-import { add, mul, sub } from '../graph/ops.ts';
+import { add, lessOrEqual, mul, reshape, sub, where } from '../graph/ops.ts';
 
-/** base + scale (v - base): scale 1 is v itself, larger ones go further from `base`, the velocity without the condition. */
-export function guidedVelocity(v: Value, base: Value, scale: number): Value {
-  return scale === 1 ? v : add(base, mul(sub(v, base), scale));
+export interface Guidance {
+  /** 1 = none. */
+  readonly scale: number;
+  /**
+   * Latest time with guidance; left out = all times. Near noise guidance costs variety and brings little (Kynkäänniemi et al.
+   * 2024, arXiv 2404.07724).
+   */
+  readonly latest?: number | undefined;
+}
+
+/** base + s (v - base) at time t [] or [B]: s is the scale, or 1 after the latest time; `base` is the velocity [B, ...] without the condition. */
+export function guidedVelocity(
+  v: Value,
+  base: Value,
+  t: Value,
+  { scale, latest }: Guidance,
+): Value {
+  const away = sub(v, base);
+  if (latest === undefined || latest >= 1) return add(base, mul(away, scale));
+  const at = where(
+    lessOrEqual(t, latest),
+    t.graph.scalar(scale, t.dtype),
+    t.graph.scalar(1, t.dtype),
+  );
+  return add(base, mul(away, reshape(at, [...t.shape, ...v.shape.slice(1).map(() => 1)])));
 }

@@ -1,6 +1,8 @@
 /** @file Samples of a model to measure: noise of a stream of its own, the same for all models, and each condition in turn. */
+
 import { FlowstepError } from '../../errors.ts';
 import type { PromptSet } from '../data/prompts.ts';
+import type { Guidance } from '../flow/guidance.ts';
 import { sampleShape } from '../nn/config.ts';
 import { fillNormal } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
@@ -22,19 +24,19 @@ export interface SamplingOptions {
   readonly seed: number;
   /** For models that take text. */
   readonly prompts?: PromptSet | undefined;
-  /** Classifier-free guidance of Euler and Heun; 1 or left out = none. */
-  readonly cfg?: number | undefined;
+  /** Classifier-free guidance of Euler and Heun; a scale of 1 or left out = none. */
+  readonly guidance?: Guidance | undefined;
 }
 
 /** Evaluations of the network that a sample takes (NFE). */
 export function networkEvaluations(
   { info: { student } }: FlowModel,
-  { solver, steps = USUAL_STEPS, cfg = 1 }: Omit<SamplingOptions, 'seed'>,
+  { solver, steps = USUAL_STEPS, guidance }: Omit<SamplingOptions, 'seed'>,
 ): number {
   if (student && (solver ?? 'one-step') === 'one-step') return student.grid.length;
   // Heun's last step is one of Euler.
   const inSteps = solver === 'heun' ? 2 * steps - 1 : steps;
-  return cfg === 1 ? inSteps : 2 * inSteps;
+  return (guidance?.scale ?? 1) === 1 ? inSteps : 2 * inSteps;
 }
 
 /** Makes parts of a model's samples, and keeps the time that they take. */
@@ -58,7 +60,7 @@ export class MeasuredSampler implements Disposable {
     const { tokens } = this.#conditions;
     this.#sampler = new Sampler(model, solver, batch, {
       tokens,
-      ...(this.#isGuided && { guidance: { scale: options.cfg!, tokens } }),
+      ...(this.#guidance && { guidance: { ...this.#guidance, tokens } }),
     });
   }
 
@@ -92,9 +94,9 @@ export class MeasuredSampler implements Disposable {
     this.#sampler.dispose();
   }
 
-  get #isGuided(): boolean {
-    const { solver, cfg = 1 } = this.#options;
-    return solver !== 'one-step' && cfg !== 1;
+  get #guidance(): Guidance | undefined {
+    const { solver, guidance } = this.#options;
+    return solver === 'one-step' || guidance?.scale === 1 ? undefined : guidance;
   }
 
   async #request(
@@ -102,7 +104,7 @@ export class MeasuredSampler implements Disposable {
     count: number,
     draw: (transition: number) => number,
   ): Promise<SampleRequest> {
-    const { solver, steps = USUAL_STEPS, seed, cfg, prompts } = this.#options;
+    const { solver, steps = USUAL_STEPS, seed, prompts } = this.#options;
     const { student } = this.#model.info;
     const { count: choices } = this.#conditions;
     const noise = (transition: number) => {
@@ -120,8 +122,8 @@ export class MeasuredSampler implements Disposable {
         (await this.#conditions.rows(
           Int32Array.from({ length: count }, (_, i) => (from + i) % choices),
         ))),
-      ...(this.#isGuided && {
-        guidance: { scale: cfg!, negative: prompts ? { text: prompts.empty } : {} },
+      ...(this.#guidance && {
+        guidance: { ...this.#guidance, negative: prompts ? { text: prompts.empty } : {} },
       }),
     };
   }

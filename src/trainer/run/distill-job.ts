@@ -32,6 +32,8 @@ export interface GuidanceScales {
   readonly teacher: number;
   /** The online flow is trained and used under guidance too (long and short guidance of SiD-DiT). */
   readonly online: number;
+  /** Latest time with guidance; left out = all times. */
+  readonly latest?: number | undefined;
 }
 
 export interface RealData extends RealDataWeights {

@@ -1,5 +1,7 @@
 /** @file What is asked of a sampler, and the steps that it takes for it. */
+
 import { FlowstepError } from '../../errors.ts';
+import type { Guidance } from '../flow/guidance.ts';
 import { classCount, type NetworkConfig, sampleShape, textWidths } from '../nn/config.ts';
 import { sameShape, type Tensor } from '../tensor.ts';
 import { type ConditionRows, requireWidths, type TextRows } from './conditions.ts';
@@ -16,7 +18,7 @@ export interface SampleRequest extends ConditionRows {
   /** [count, ...sample], standard normal. */
   readonly noise: Tensor<'float32'>;
   /** Goes `scale` times as far from the velocity under `negative` (left out: no condition) as its own condition goes. */
-  readonly guidance?: { readonly scale: number; readonly negative?: ConditionRows };
+  readonly guidance?: Guidance & { readonly negative?: ConditionRows };
   /** For students that add fresh noise between steps: like `noise`, one for each step but the first. */
   readonly freshNoise?: readonly Tensor<'float32'>[];
 }

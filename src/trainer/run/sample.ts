@@ -1,6 +1,6 @@
 /** @file Samples of a flow: one to four steps of a student, or Euler and Heun along a teacher's velocity from t = 1 to 0. */
 import { FlowstepError } from '../../errors.ts';
-import { guidedVelocity } from '../flow/guidance.ts';
+import { type Guidance, guidedVelocity } from '../flow/guidance.ts';
 import { Graph, type Value } from '../graph/graph.ts';
 import { assertInPlaceSafe } from '../graph/in-place.ts';
 import { add, expand, mul, sub } from '../graph/ops.ts';
@@ -39,7 +39,11 @@ export async function sample(
   const form = {
     tokens: tokens({ text }),
     ...(guidance && {
-      guidance: { scale: guidance.scale, tokens: tokens(guidance.negative) || tokens({ text }) },
+      guidance: {
+        scale: guidance.scale,
+        latest: guidance.latest,
+        tokens: tokens(guidance.negative) || tokens({ text }),
+      },
     }),
   };
   const sampler = whole(() => new Sampler(model, solver, count, form));
@@ -55,7 +59,7 @@ export interface SamplerForm {
   /** Length of the texts, for networks that take text. */
   readonly tokens?: number;
   /** Guidance, with the length of the negative texts. */
-  readonly guidance?: { readonly scale: number; readonly tokens?: number };
+  readonly guidance?: Guidance & { readonly tokens?: number };
 }
 
 /** Batches as fit the processor's cache that another device has in one. */
@@ -73,7 +77,7 @@ export class Sampler {
   readonly #x: Float32Array;
   readonly #condition: ConditionInputs;
   readonly #negative: ConditionInputs | undefined;
-  readonly #scale: number;
+  readonly #guidance: Guidance;
   readonly #t = new Float32Array(1);
   readonly #dt = new Float32Array(1);
   /** Whether the device has memory of its own. */
@@ -121,10 +125,10 @@ export class Sampler {
       : [trained ?? placed(parameterList(network), model.parameters)];
     this.#own = own;
     const { tokens = 0, guidance } = form;
-    this.#scale = guidance?.scale ?? 1;
+    this.#guidance = guidance ?? { scale: 1 };
     this.#condition = new ConditionInputs(network, tokens, this.#batch);
     this.#negative =
-      this.#scale === 1
+      this.#guidance.scale === 1
         ? undefined
         : new ConditionInputs(network, guidance?.tokens ?? tokens, this.#batch, NEGATIVE);
     // A student of one step has a time and a factor of its own, which are constants of its program.
@@ -233,7 +237,7 @@ export class Sampler {
       const times = expand(t, [batch]);
       const v = velocity(scope, network, at, times, condition);
       if (!negative) return v;
-      return guidedVelocity(v, velocity(scope, network, at, times, negative), this.#scale);
+      return guidedVelocity(v, velocity(scope, network, at, times, negative), t, this.#guidance);
     };
     if (solver === 'one-step') {
       const { tStar, cIn } = student!;

@@ -70,7 +70,10 @@ async function guidedNetwork(
     velocity(scope, config, x, t, { context: input(context), pooled: input(pooled) });
   const v = with_('context', 'y');
   const texts = cfg === 1 ? ['context', 'y'] : ['context', 'y', 'uncond.context', 'uncond.y'];
-  graph.output('v', cfg === 1 ? v : guidedVelocity(v, with_('uncond.context', 'uncond.y'), cfg));
+  graph.output(
+    'v',
+    cfg === 1 ? v : guidedVelocity(v, with_('uncond.context', 'uncond.y'), t, { scale: cfg }),
+  );
   const fixed = [
     ...texts.map((name) => [name, numbers(io.get(name)!)] as const),
     ...[...weights].map(

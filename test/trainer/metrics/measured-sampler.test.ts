@@ -38,7 +38,9 @@ describe('samples', () => {
     const plain = await sample(model, { ...request, labels });
     const guided = await sample(model, { ...request, labels, guidance: { scale: 3 } });
     expect(await part(model, { solver: 'heun', steps: 3 })).toEqual(plain.data);
-    expect(await part(model, { solver: 'heun', steps: 3, cfg: 3 })).toEqual(guided.data);
+    expect(await part(model, { solver: 'heun', steps: 3, guidance: { scale: 3 } })).toEqual(
+      guided.data,
+    );
     expect(guided.data).not.toEqual(plain.data);
   });
 
@@ -52,7 +54,7 @@ describe('samples', () => {
     const request = { solver: 'euler', steps: 2, noise: noise(model, 3, 10), text } as const;
     const guidance = { scale: 2, negative: { text: prompts.empty } };
     expect(await part(model, { steps: 2, prompts })).toEqual((await sample(model, request)).data);
-    expect(await part(model, { steps: 2, prompts, cfg: 2 })).toEqual(
+    expect(await part(model, { steps: 2, prompts, guidance: { scale: 2 } })).toEqual(
       (await sample(model, { ...request, guidance })).data,
     );
     expect(() => new MeasuredSampler(model, { seed: 7 }, 3)).toThrow(/there are no prompts/);
@@ -73,12 +75,13 @@ test.each([
   ['euler', 4, 2, 8],
 ] as const)(
   '%s of %i steps at guidance %d evaluates the network %i times',
-  (solver, steps, cfg, nfe) => {
-    expect(networkEvaluations(tinyModel(TINY_MLP), { solver, steps, cfg })).toBe(nfe);
+  (solver, steps, scale, nfe) => {
+    const guidance = { scale };
+    expect(networkEvaluations(tinyModel(TINY_MLP), { solver, steps, guidance })).toBe(nfe);
   },
 );
 
 test('a student evaluates it once a step of its own, whatever the guidance', () => {
   const student = tinyModel(TINY_MLP, { tStar: 1, cIn: 1, steps: 3 });
-  expect(networkEvaluations(student, { cfg: 4 })).toBe(3);
+  expect(networkEvaluations(student, { guidance: { scale: 4 } })).toBe(3);
 });

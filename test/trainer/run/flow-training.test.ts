@@ -125,6 +125,22 @@ describe('an online flow', () => {
     }
   });
 
+  test('the teacher leads a student at times up to the latest', async () => {
+    const distance = async (guidance?: { teacher: number; online: number; latest?: number }) => {
+      const { steps } = await runToEnd(
+        distill({ ...job, ...(guidance && { guidance }), steps: 1 }),
+      );
+      return steps[0]!.metrics['distance/student']!;
+    };
+    const scales = { teacher: 4, online: 1 };
+    const [plain, led] = [await distance(), await distance(scales)];
+    expect(led).toBeGreaterThan(1.01 * plain);
+    expect(await distance({ ...scales, latest: 0 })).toBeCloseTo(plain, 4);
+    const part = await distance({ ...scales, latest: 0.5 });
+    expect(part).toBeGreaterThan(1.001 * plain);
+    expect(part).toBeLessThan(0.999 * led);
+  });
+
   test('runs with options are other runs; those without are as before', () => {
     const online = { ...job.online, ...EDM };
     expect(factsOf({ ...job, online })).toEqual({ ...factsOf(job), online });

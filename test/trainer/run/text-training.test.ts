@@ -169,3 +169,17 @@ test('guidance of classes leads away from no class', async () => {
   const guided = await at({ labels: Int32Array.of(1), guidance: { scale: 2 } });
   for (const [i, x] of guided.entries()) expect(x).toBeCloseTo(2 * plain[i]! - none[i]!, 4);
 });
+
+test('a sampler is guided at steps from times up to the latest', async () => {
+  const model = tinyModel(TINY_DIT);
+  const request = { solver: 'euler' as const, labels: Int32Array.of(1) };
+  const noise = noiseOf([1, 1, 4, 4]);
+  const at = async (steps: number, latest?: number) =>
+    (await sample(model, { ...request, steps, noise, guidance: { scale: 3, latest } })).data;
+  const plain = (await sample(model, { ...request, steps: 2, noise })).data;
+  const later = await at(2, 0.5);
+  expect(await at(2, 0.4)).toEqual(plain);
+  expect(await at(2, 1)).toEqual(await at(2));
+  expect(later).not.toEqual(plain);
+  expect(later).not.toEqual(await at(2));
+});
