@@ -36,6 +36,7 @@ describe.skipIf(NO_COMFYUI)('the real ComfyUI', () => {
     }
     expect(info['SaveImage']?.python_module).toBe('nodes');
     expect(info['FlowstepLoadModel']?.input.required['file']?.[0]).toEqual([
+      'fashion/student-real.safetensors',
       'fashion/student.safetensors',
       'fashion/teacher.safetensors',
     ]);

@@ -73,7 +73,8 @@ def test_models_are_listed_live_with_those_of_runs_and_of_the_pack(comfy_folders
     def choices(group: str, name: str) -> list[str]:
         return cls.INPUT_TYPES()[group][name][0]
 
-    shipped = ["fashion/student.safetensors", "fashion/teacher.safetensors"]
+    names = ("student-real", "student", "teacher")
+    shipped = [f"fashion/{name}.safetensors" for name in names]
     assert (choices("required", "file"), choices("optional", "lora")) == (shipped, [""])
     write(comfy_folders / "models/flowstep/sub/mine.safetensors")
     write(comfy_folders / "models/checkpoints/sd3.safetensors")
