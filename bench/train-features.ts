@@ -5,7 +5,6 @@
  *
  * Another classifier gives other scores: after retraining raise the number in its name, and score all models anew.
  */
-
 import { parseArgs } from 'node:util';
 import { fashionMnist, findFashionMnist } from '../src/trainer/data/fashion-mnist.ts';
 import { readIdx } from '../src/trainer/data/idx.ts';

@@ -10,6 +10,8 @@
  */
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { statistic } from '../src/host/sweep/summary.ts';
+import type { Guidance } from '../src/trainer/flow/guidance.ts';
 import type { Metric } from '../src/trainer/metrics/score-features.ts';
 import { type FlowModel, weightsHash } from '../src/trainer/run/model.ts';
 import { loadModel } from '../src/trainer/run/model-file.ts';
@@ -70,21 +72,25 @@ const teacher = await loadModel(values.teacher);
 const student = await loadModel(values.student);
 const real = await loadModel(values.real);
 const GuidanceSchema = z.object({ teacher: z.number(), latest: z.number().optional() });
-const guidanceOf = ({ info }: FlowModel) => GuidanceSchema.parse(info.training['guidance']);
-const { teacher: scale, latest } = guidanceOf(student);
-if (JSON.stringify(guidanceOf(real)) !== JSON.stringify(guidanceOf(student))) {
-  throw new Error('the students were distilled under different guidance: measure each by itself');
+const guidanceOf = ({ info }: FlowModel): Guidance => {
+  const { teacher: scale, latest } = GuidanceSchema.parse(info.training['guidance']);
+  return { scale, latest };
+};
+const guidance = guidanceOf(student);
+if (JSON.stringify(guidanceOf(real)) !== JSON.stringify(guidance)) {
+  throw new Error(
+    '--student and --real were distilled under different guidance: name two of the same',
+  );
 }
-const guidance = { scale, latest };
+const { scale, latest } = guidance;
 const underGuidance = `guidance ${scale}${latest === undefined ? '' : ` up to t ${latest}`}`;
 
 const classifier = measure.accuracy();
 const training = await measure.training(count, METRICS);
 await report('training pictures', { ...training, classifier });
-const students: Record<string, Measured> = {};
-for (const [name, model] of Object.entries({ 'no data': student, 'real data': real })) {
-  students[name] = await measured(`student, ${name}, one step`, model, { solver: 'one-step' });
-}
+const oneStep = { solver: 'one-step' } as const;
+const one = await measured('student, no data, one step', student, oneStep);
+const seen = await measured('student, real data, one step', real, oneStep);
 const TEACHER: Record<string, Sampling> = {
   '50 Euler steps': { solver: 'euler', steps: 50 },
   '8 Euler steps': { solver: 'euler', steps: 8 },
@@ -107,8 +113,8 @@ for (let round = 0; round < ROUNDS; round++) {
   times.push({ teacher: many.seconds, student: once.seconds });
 }
 const seconds = {
-  teacher: median(times.map((t) => t.teacher)),
-  student: median(times.map((t) => t.student)),
+  teacher: statistic(times.map((t) => t.teacher)).median,
+  student: statistic(times.map((t) => t.student)).median,
 };
 await report('time', {
   pictures: TIMED,
@@ -117,8 +123,6 @@ await report('time', {
   student: seconds.student,
 });
 const of = guided[0]!;
-const one = students['no data']!;
-const seen = students['real data']!;
 
 const ratios = {
   megaflops: Math.max(megaflops(teacher.info.network), megaflops(student.info.network)),
@@ -169,11 +173,6 @@ function studentRatios({ score, recall, accuracy }: Measured) {
 
 function isStudent({ score, recall }: ReturnType<typeof studentRatios>, bound: number) {
   return score <= bound && recall >= BOUNDS.studentRecall;
-}
-
-/** Of an odd number of values. */
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
 /** Measures and reports, or takes what is known of these very weights. */

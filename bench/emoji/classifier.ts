@@ -1,5 +1,4 @@
 /** @file A classifier of the captions, in whose last layer but one pictures are compared. */
-
 import { existsSync } from 'node:fs';
 import { gradients } from '../../src/trainer/autodiff/gradients.ts';
 import { readSafetensors, writeSafetensors } from '../../src/trainer/files/safetensors.ts';

@@ -1,5 +1,4 @@
 /** @file Inputs of training nodes that have the model measured on the way, and what becomes of them. */
-
 import { z } from 'zod';
 import { FlowstepError } from '../errors.ts';
 import type { Dataset } from '../trainer/data/dataset.ts';

@@ -1,5 +1,4 @@
 /** @file A training run of a node: its folder below runs/, sample pictures, progress, and the models it leaves. */
-
 import { mkdir, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FlowstepError } from '../errors.ts';

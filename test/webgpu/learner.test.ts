@@ -1,5 +1,4 @@
 /** The update on WebGPU: what is not finite changes nothing, and what the host has changed is taken up. */
-
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { USUAL_ADAM } from '../../src/trainer/optim/adam.ts';
 import { Learner } from '../../src/trainer/run/learner.ts';

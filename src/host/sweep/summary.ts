@@ -64,7 +64,7 @@ export function columnsOf(summary: readonly SummaryRow[]): string[] {
   return [...new Set(summary.flatMap(({ statistics }) => Object.keys(statistics)))];
 }
 
-/** Exported for its test. */
+/** Mean, median and, from two values on, the 95 % interval of the mean. */
 export function statistic(values: readonly number[]): Statistic {
   const count = values.length;
   const mean = values.reduce((a, b) => a + b, 0) / count;

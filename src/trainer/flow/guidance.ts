@@ -20,7 +20,7 @@ export function guidedVelocity(
   { scale, latest }: Guidance,
 ): Value {
   const away = sub(v, base);
-  if (latest === undefined || latest >= 1) return add(base, mul(away, scale));
+  if (latest === undefined) return add(base, mul(away, scale));
   const at = where(
     lessOrEqual(t, latest),
     t.graph.scalar(scale, t.dtype),

@@ -1,5 +1,4 @@
 /** @file Samples of a model to measure: noise of a stream of its own, the same for all models, and each condition in turn. */
-
 import { FlowstepError } from '../../errors.ts';
 import type { PromptSet } from '../data/prompts.ts';
 import type { Guidance } from '../flow/guidance.ts';

@@ -1,6 +1,6 @@
 /** @file The losses of a distillation as graphs over what its steps are fed. */
 
-import { type Guidance, guidedVelocity } from '../flow/guidance.ts';
+import { guidedVelocity } from '../flow/guidance.ts';
 import { linearPath } from '../flow/path.ts';
 import type { Value } from '../graph/graph.ts';
 import { add, expand, mul } from '../graph/ops.ts';
@@ -38,18 +38,22 @@ export const GAN_ON = 'gan/on';
 /** Names of the condition that stands for none begin with this. */
 export const EMPTY = 'empty/';
 
-const guidanceOf = ({ guidance }: DistillJob, of: 'teacher' | 'online'): Guidance => ({
-  scale: guidance?.[of] ?? 1,
-  latest: guidance?.latest,
-});
-
-/** The velocity of a network under guidance away from no condition. */
-function guided(guidance: Guidance, field: Velocity, feeds: Feeds): Velocity {
-  if (guidance.scale === 1) return field;
+/** The velocity of one of the networks under its guidance away from no condition. */
+function guided(
+  { guidance }: DistillJob,
+  of: 'teacher' | 'online',
+  field: Velocity,
+  feeds: Feeds,
+): Velocity {
+  const scale = guidance?.[of] ?? 1;
+  if (scale === 1) return field;
   return (x, t, condition) => {
     const augment = condition?.augment;
     const empty = { ...conditionIn(feeds, x.shape[0]!, EMPTY), augment };
-    return guidedVelocity(field(x, t, condition), field(x, t, empty), t, guidance);
+    return guidedVelocity(field(x, t, condition), field(x, t, empty), t, {
+      scale,
+      latest: guidance?.latest,
+    });
   };
 }
 
@@ -63,7 +67,7 @@ export function onlineLoss(
   const x0 = studentSamples(job, field('student'), feeds);
   const { x, augment } = augmented(x0, feeds);
   const { xt, c } = linearPath(x, x1!, t!);
-  const online = guided(guidanceOf(job, 'online'), field(TRAINED), feeds);
+  const online = guided(job, 'online', field(TRAINED), feeds);
   const told = augment && { ...conditionIn(feeds, x0.shape[0]!), augment };
   const weight = weightOf(job.online, job.teacher.info.network, t!);
   const student = { v: online(xt, t!, told), c, weight };
@@ -111,8 +115,8 @@ export function studentLoss(
   const { x1, t } = feeds;
   const x0 = studentSamples(job, field(TRAINED), feeds);
   const { xt, c } = linearPath(x0, x1!, t!);
-  const u = guided(guidanceOf(job, 'teacher'), field('teacher'), feeds)(xt, t!);
-  const v = guided(guidanceOf(job, 'online'), field('online'), feeds)(xt, t!);
+  const u = guided(job, 'teacher', field('teacher'), feeds)(xt, t!);
+  const v = guided(job, 'online', field('online'), feeds)(xt, t!);
   const { weight, held } = velocityWeight(job.weight, t!, { x0, xt, u });
   const target = job.realData ? scaledVelocity(c, job.realData) : c;
   const terms = fgmLoss(u, v, target, job.lambda1, weight);

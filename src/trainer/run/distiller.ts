@@ -5,7 +5,6 @@
  * Each step has an online flow of its own: one flow for all would learn their mixture, and the student could match
  * the teacher in the mixture while each step misses it (measured: docs/architecture.md).
  */
-
 import type { Json } from '../files/canonical-json.ts';
 import { sampleShape } from '../nn/config.ts';
 import type { LoraConfig } from '../nn/lora.ts';

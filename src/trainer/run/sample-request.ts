@@ -1,5 +1,4 @@
 /** @file What is asked of a sampler, and the steps that it takes for it. */
-
 import { FlowstepError } from '../../errors.ts';
 import type { Guidance } from '../flow/guidance.ts';
 import { classCount, type NetworkConfig, sampleShape, textWidths } from '../nn/config.ts';

@@ -1,5 +1,4 @@
 /** @file Trains a teacher by flow matching. */
-
 import { FlowstepError } from '../../errors.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { PromptSet } from '../data/prompts.ts';

@@ -1,5 +1,4 @@
 /** @file The gap that a learned online flow leaves: the student's gradient with it, against that with the exact velocity. */
-
 import { linearPath } from '../flow/path.ts';
 import { oneStepStudent } from '../methods/fgm.ts';
 import { flowMatchingLoss } from '../methods/flow-matching.ts';

@@ -1,5 +1,4 @@
 /** The first steps of a distillation with every result of 16 bits rounded, beside those in float32. */
-
 import { afterAll, expect, test } from 'vitest';
 import { difference } from '../../../bench/curves.ts';
 import { NetworkConfigSchema } from '../../../src/trainer/nn/config.ts';
