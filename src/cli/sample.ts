@@ -102,7 +102,7 @@ async function sampleToFile(options: SampleOptions, io: Io) {
   const model = await openModel(options, io);
   const solver = options.solver ?? defaultSolver(model);
   const { count, seed, label, cfg = 1, cfgTMax = 1 } = options;
-  refuseGuidance(solver, cfg);
+  refuseGuidance(solver, options);
   const prompts = await openPromptFile(options, io);
   const steps = options.steps ?? (solver === 'one-step' ? stepsOf(model) : DEFAULT_STEPS);
   const start = performance.now();
@@ -150,8 +150,13 @@ export function foundFile(path: string, { environment }: Io): string {
   return places.find((place) => existsSync(place)) ?? path;
 }
 
-function refuseGuidance(solver: Solver, cfg: number): void {
-  if (solver !== 'one-step' || cfg === 1) return;
+function refuseGuidance(solver: Solver, { cfg, cfgTMax }: SampleOptions): void {
+  if (cfgTMax !== undefined && cfg === undefined) {
+    throw new FlowstepError('USAGE', '--cfg-t-max needs --cfg', {
+      hint: 'Say how much guidance there is up to that time, or leave it out.',
+    });
+  }
+  if (solver !== 'one-step' || cfg === undefined || cfg === 1) return;
   throw new FlowstepError(
     'USAGE',
     '--cfg is for euler and heun: a student has its guidance built in',

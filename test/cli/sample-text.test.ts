@@ -100,6 +100,7 @@ describe('a teacher of text', () => {
     [[], 1, 'takes text, and there is none'],
     [['--strength', '0.5'], 2, '--strength needs --lora'],
     [['--cfg', '0.5'], 2, 'It must be a number from 1 to 100'],
+    [['--cfg-t-max', '0.5'], 2, '--cfg-t-max needs --cfg'],
     [['--lora', 'no.safetensors'], 1, 'no.safetensors'],
     [['--lora', 'sd3/tiny.safetensors'], 1, 'not a LoRA for this network'],
   ])('%j is refused', async (args, exitCode, message) => {

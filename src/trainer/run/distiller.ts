@@ -11,7 +11,7 @@ import type { LoraConfig } from '../nn/lora.ts';
 import { parameterList } from '../nn/network.ts';
 import type { ParameterList } from '../nn/parameters.ts';
 import { USUAL_ADAM } from '../optim/adam.ts';
-import { learningRate } from '../optim/schedule.ts';
+import { runRate, type Stretch } from '../optim/schedule.ts';
 import { engine } from '../runtime/engine.ts';
 import { float32, sizeOf, type Tensor } from '../tensor.ts';
 import {
@@ -72,6 +72,7 @@ export class Distiller implements Trainer<DistillModels> {
   /** For students of several steps: takes latents to the step that is trained. */
   readonly #walk: StudentWalk | undefined;
   readonly #preview: Preview;
+  #stretch: Stretch | undefined;
   readonly #pacer = new Pacer();
 
   /** Throws SHAPE_MISMATCH or VALUE_OUT_OF_RANGE when teacher, online flow and real data do not fit together. */
@@ -170,12 +171,12 @@ export class Distiller implements Trainer<DistillModels> {
 
   /** K online updates and one student update. */
   async step(index: number): Promise<StepResult> {
-    const { online, steps, schedule, warmup, gan } = this.#job;
+    const { online, gan } = this.#job;
     const trained = this.#trainedStep(index);
     const learner = this.#onlines[trained]!;
     const onlineStep = this.#onlineSteps[trained]!;
     const studentStep = this.#studentSteps[trained]!;
-    const factor = learningRate(1, schedule, warmup, index, steps);
+    const factor = runRate(1, this.#job, index, this.#stretch);
     this.#ganOn[0] = gan && index >= gan.start ? 1 : 0;
     let metrics: Record<string, number> = {};
     for (let k = 0; k < online.updates; k++) {
@@ -214,7 +215,8 @@ export class Distiller implements Trainer<DistillModels> {
     };
   }
 
-  resumeAt(steps: number): void {
+  resumeAt(steps: number, stretch?: Stretch): void {
+    this.#stretch = stretch;
     this.#student.resumeAt(steps);
     for (const learner of this.#onlines) learner.resumeAt(0);
     for (let i = 0; i < steps; i++) {

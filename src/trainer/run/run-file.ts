@@ -9,6 +9,7 @@ import { atomicWrite } from '../files/atomic-write.ts';
 import { canonicalJson, type Json } from '../files/canonical-json.ts';
 import { sha256 } from '../files/hash.ts';
 import { readError } from '../files/read-error.ts';
+import type { Stretch } from '../optim/schedule.ts';
 import { engine } from '../runtime/engine.ts';
 import { PRECISIONS, precisionName } from '../runtime/providers.ts';
 
@@ -102,6 +103,15 @@ export function thisSession(fromStep: number, steps: number): Session {
     processor: cpus()[0]?.model ?? 'unknown',
     versions: { flowstep: PACKAGE_VERSION, onnxruntime: api.version, node: process.versions.node },
   };
+}
+
+/** The last time that a run went on with another number of steps than in the session before; undefined if it never did. */
+export function stretchOf(sessions: readonly Session[]): Stretch | undefined {
+  const steps = sessions.at(-1)?.steps;
+  const before = sessions.findLastIndex((session) => session.steps !== steps);
+  const first = sessions[before + 1];
+  if (before < 0 || !first || first.fromStep === 0) return undefined;
+  return { at: first.fromStep, from: sessions[before]!.steps };
 }
 
 /** What in this session may change the last bits of the numbers, compared to the one before. */

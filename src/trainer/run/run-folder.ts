@@ -8,6 +8,7 @@ import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { FlowstepError } from '../../errors.ts';
 import type { Json } from '../files/canonical-json.ts';
+import type { Stretch } from '../optim/schedule.ts';
 import {
   type CheckpointInfo,
   listCheckpoints,
@@ -26,6 +27,7 @@ import {
   type RunFile,
   type RunRequest,
   sessionNotices,
+  stretchOf,
   thisSession,
   writeRunFile,
 } from './run-file.ts';
@@ -57,6 +59,8 @@ export interface Opened {
   readonly run: RunFolder;
   /** The checkpoint that it goes on from; undefined when it starts. */
   readonly checkpoint: CheckpointInfo | undefined;
+  /** The last time that it went on with another number of steps; undefined when it never did. */
+  readonly stretch: Stretch | undefined;
   readonly notices: readonly string[];
 }
 
@@ -119,7 +123,8 @@ export class RunFolder implements AsyncDisposable {
       };
       await writeRunFile(folder, record);
       const stats = await StatsWriter.open(join(folder, STATS_FILE), fromStep);
-      return { run: new RunFolder(lock, stats, options, record), checkpoint, notices };
+      const run = new RunFolder(lock, stats, options, record);
+      return { run, checkpoint, stretch: stretchOf(record.sessions), notices };
     } catch (error) {
       await lock[Symbol.asyncDispose]();
       throw error;
@@ -218,7 +223,7 @@ async function newestCheckpoint(
 }
 
 function stretched(before: number, steps: number): string {
-  return `the learning rate was laid out over ${before} steps and falls over ${steps} from here on: the result is not that of one run of ${steps}`;
+  return `the learning rate was laid out over ${before} steps and is now over ${steps}, reached within a warm-up: the result is not that of one run of ${steps}`;
 }
 
 function nothingToResume(folder: string): FlowstepError {

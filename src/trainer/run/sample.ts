@@ -93,6 +93,8 @@ export class Sampler {
   readonly #isOneStep: boolean;
   /** Heun ends with an Euler step, since the velocity at t = 0 is outside of what was trained. */
   readonly #last: Program | undefined;
+  /** For times that all lie after the latest with guidance: half of the arithmetic. */
+  readonly #unguided: Program | undefined;
 
   /** `trained` is a network of the model's that has its weights on the device already. */
   constructor(
@@ -136,6 +138,10 @@ export class Sampler {
     const isGrid = solver === 'one-step' && !this.#isOneStep;
     this.#program = this.#compile(model, isGrid ? 'euler' : solver);
     this.#last = solver === 'heun' ? this.#compile(model, 'euler') : undefined;
+    this.#unguided =
+      this.#negative && this.#guidance.latest !== undefined
+        ? this.#compile(model, solver, false)
+        : undefined;
   }
 
   /** Samples from the request's noise. Throws INTERRUPTED when the signal is aborted. */
@@ -185,6 +191,7 @@ export class Sampler {
   dispose(): void {
     this.#program.dispose();
     this.#last?.dispose();
+    this.#unguided?.dispose();
     this.#condition.dispose();
     this.#negative?.dispose();
     for (const memory of [this.#points, this.#times, ...this.#own]) memory[Symbol.dispose]();
@@ -196,13 +203,22 @@ export class Sampler {
     // Recording runs the programs, on what the device happens to hold.
     await this.#program.warmUp();
     await this.#last?.warmUp();
+    await this.#unguided?.warmUp();
   }
 
   async #stride({ t, dt }: Stride, isLast: boolean): Promise<void> {
     this.#t[0] = t;
     this.#dt[0] = dt;
     if (this.#isApart) await this.#times.upload();
-    await this.#pacer.run(isLast && this.#last ? this.#last : this.#program);
+    await this.#pacer.run(this.#programFor(t, dt, isLast));
+  }
+
+  #programFor(t: number, dt: number, isLast: boolean): Program {
+    if (isLast && this.#last) return this.#last;
+    // Heun evaluates at both ends of the step.
+    const earliest = this.#last ? t - dt : t;
+    const { latest = 1 } = this.#guidance;
+    return this.#unguided && earliest > latest ? this.#unguided : this.#program;
   }
 
   /** The steps that a request asks for; scales the noise `x` as a student of several steps wants it. */
@@ -220,7 +236,7 @@ export class Sampler {
     );
   }
 
-  #compile(model: FlowModel, solver: Solver): Program {
+  #compile(model: FlowModel, solver: Solver, isGuided = true): Program {
     const { network, student } = model.info;
     const batch = this.#batch;
     const graph = new Graph();
@@ -232,7 +248,7 @@ export class Sampler {
       ? new LoraScope(own, new ParameterScope(graph, 'adapters'), adapters.config)
       : own;
     const condition = this.#condition.declare(graph);
-    const negative = this.#negative?.declare(graph);
+    const negative = isGuided ? this.#negative?.declare(graph) : undefined;
     const field = (at: Value, t: Value) => {
       const times = expand(t, [batch]);
       const v = velocity(scope, network, at, times, condition);
@@ -255,7 +271,7 @@ export class Sampler {
     program.bindInput('x', points!);
     program.bindOutput('samples', points!);
     this.#condition.bind(program);
-    this.#negative?.bind(program);
+    if (isGuided) this.#negative?.bind(program);
     if (solver !== 'one-step') {
       const [time, stride] = this.#times.tensors;
       program.bindInput('t', time!);

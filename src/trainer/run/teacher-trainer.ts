@@ -10,7 +10,7 @@ import { type NetworkConfig, sampleShape } from '../nn/config.ts';
 import { parameterList } from '../nn/network.ts';
 import { initialise } from '../nn/parameters.ts';
 import { USUAL_ADAM } from '../optim/adam.ts';
-import { learningRate } from '../optim/schedule.ts';
+import { runRate, type Stretch } from '../optim/schedule.ts';
 import { fillUniform } from '../random/philox.ts';
 import { STREAMS } from '../random/streams.ts';
 import { engine } from '../runtime/engine.ts';
@@ -68,6 +68,7 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
   readonly #drop: Float32Array;
   readonly #pacer = new Pacer();
   readonly #preview: Preview;
+  #stretch: Stretch | undefined;
 
   /** Throws SHAPE_MISMATCH when network and data set do not fit. */
   constructor(job: TeacherJob) {
@@ -129,7 +130,7 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
   }
 
   async step(index: number): Promise<StepResult> {
-    const { dataset, network, batch, seed, steps, density, schedule, warmup } = this.#job;
+    const { dataset, network, batch, seed, density } = this.#job;
     const step = this.#step;
     const data = dataset.batch(seed, index, batch);
     (step.feed('x0') as Float32Array).set(data.x);
@@ -145,13 +146,14 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
       writeCondition(network, rows, (name) => step.feed(name), 0, batch);
     }
     const { loss } = await step.run(this.#pacer, () => this.#noise.fill(index + 1));
-    const rate = learningRate(this.#job.learningRate, schedule, warmup, index, steps);
+    const rate = runRate(this.#job.learningRate, this.#job, index, this.#stretch);
     const norm = await this.#learner.update(loss!, rate, this.#pacer);
     if (!Number.isFinite(norm)) return { metrics: {}, notFinite: 'the loss' };
     return { metrics: { 'loss/teacher': loss!, 'norm/teacher': norm, 'rate/teacher': rate } };
   }
 
-  resumeAt(steps: number): void {
+  resumeAt(steps: number, stretch?: Stretch): void {
+    this.#stretch = stretch;
     this.#learner.resumeAt(steps);
   }
 

@@ -38,7 +38,7 @@ export async function* train<Models extends Readonly<Record<string, FlowModel>>>
       for (const message of opened.notices) yield { kind: 'notice', message };
       if (opened.checkpoint) {
         from = opened.checkpoint.step;
-        trainer.resumeAt(from);
+        trainer.resumeAt(from, opened.stretch);
         watch.restore(opened.checkpoint.divergence);
         yield { kind: 'resumed', step: from };
       }

@@ -1,5 +1,6 @@
 /** @file What a training method is to the loop that runs it. */
 import type { Json } from '../files/canonical-json.ts';
+import type { Stretch } from '../optim/schedule.ts';
 import type { Tensor } from '../tensor.ts';
 import type { FlowModel } from './model.ts';
 
@@ -22,8 +23,8 @@ export interface Trainer<Models extends Readonly<Record<string, FlowModel>>> {
   readonly state: ReadonlyMap<string, Float32Array>;
   /** Step number `index`, counted from 0. */
   step(index: number): Promise<StepResult>;
-  /** Goes on as if `steps` steps had led to what is in `state` now. */
-  resumeAt(steps: number): void;
+  /** Goes on as if `steps` steps had led to what is in `state` now; the rate goes over a stretch as `runRate` says. */
+  resumeAt(steps: number, stretch?: Stretch): void;
   /** Brings `state` up to date; before it, `averaged` or `models` is read. Does nothing on the CPU. */
   download(): Promise<void>;
   /** Samples of the averaged weights, from the same noise every time. Throws INTERRUPTED. */

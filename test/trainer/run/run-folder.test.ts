@@ -151,6 +151,25 @@ describe('going on', () => {
     expect((await readRunFile(parts.folder)).steps).toBe(14);
   });
 
+  test('a stretched run goes over to its new rate step by step, also when it is interrupted there', async () => {
+    const [whole, parts] = [await options(), await options()];
+    for (const run of [whole, parts]) await runAll(run);
+    const { steps, result: expected } = await runAll(whole, { steps: 20 });
+    const rates = steps.map(({ metrics }) => metrics['rate/student']! / job.learningRate);
+    const over = (total: number, step: number) =>
+      0.01 + (0.99 * (1 + Math.cos((Math.PI * step) / total))) / 2;
+    const part = (share: number, step: number) => 0.01 + share * (over(20, step) - 0.01);
+    expect(rates.slice(0, 4)).toEqual(
+      [part(1 / 3, 10), part(2 / 3, 11), over(20, 12), over(20, 13)].map((rate) =>
+        expect.closeTo(rate, 6),
+      ),
+    );
+    await runUntil(11, parts, { steps: 20 });
+    const { result } = await runAll(parts, { steps: 20 });
+    expect(bitsOf(result.student.parameters)).toEqual(bitsOf(expected.student.parameters));
+    expect(await timeless(parts.folder)).toEqual(await timeless(whole.folder));
+  });
+
   test('a damaged checkpoint is told of, and the one before it is used', async () => {
     const run = await options();
     const { result: expected } = await runAll(run);

@@ -5,7 +5,7 @@ import { openPrompts, type PromptSet, writePrompts } from '../../../src/trainer/
 import { sampleShape } from '../../../src/trainer/nn/config.ts';
 import { Distiller } from '../../../src/trainer/run/distiller.ts';
 import { type FlowModel, studentSettings } from '../../../src/trainer/run/model.ts';
-import { sample } from '../../../src/trainer/run/sample.ts';
+import { Sampler, sample } from '../../../src/trainer/run/sample.ts';
 import { float32, sizeOf } from '../../../src/trainer/tensor.ts';
 import { normals, smallMmdit } from '../../support/small-mmdit.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
@@ -182,4 +182,28 @@ test('a sampler is guided at steps from times up to the latest', async () => {
   expect(await at(2, 1)).toEqual(await at(2));
   expect(later).not.toEqual(plain);
   expect(later).not.toEqual(await at(2));
+});
+
+test('a step of Heun is guided at the end that is in time for it', async () => {
+  const model = tinyModel(TINY_DIT);
+  const labels = Int32Array.of(1);
+  const noise = noiseOf([1, 1, 4, 4]);
+  const halfway = async (latest?: number) => {
+    const form = latest === undefined ? {} : { guidance: { scale: 3, latest } };
+    const sampler = new Sampler(model, 'heun', 1, form);
+    const x = noise.data.slice();
+    // The last step is Euler's, and has no length here.
+    const strides = [
+      { t: 1, dt: 0.5 },
+      { t: 0.5, dt: 0 },
+    ];
+    await sampler.integrate(x, strides, { labels });
+    sampler.dispose();
+    return x;
+  };
+  const [plain, atEnd, atBoth] = [await halfway(), await halfway(0.5), await halfway(1)];
+  expect(await halfway(0.4)).toEqual(plain);
+  expect(await halfway(0.7)).toEqual(atEnd);
+  expect(atEnd).not.toEqual(plain);
+  expect(atEnd).not.toEqual(atBoth);
 });
