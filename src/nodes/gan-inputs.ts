@@ -21,7 +21,7 @@ export const ganInputs = {
   gan_head: z.enum(GAN_HEADS).default('channels').meta({
     advanced: true,
     tooltip:
-      'What the discriminator makes of the features of the online flow: channels, a logit for each, without weights (SiD2A); linear, one logit, a weighted sum of them (RealUID).',
+      'What the discriminator makes of the features of the online flow: channels, a logit for each, without weights (SiD2A); linear, one logit, a weighted sum of them (RealUID); dense, one logit, by a hidden layer over the features of the teacher at all places.',
   }),
   gan_start: z.int().min(0).max(100_000_000).default(0).meta({
     advanced: true,

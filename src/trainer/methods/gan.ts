@@ -1,15 +1,12 @@
 /**
- * @file A discriminator inside the online flow: it judges by what that network has seen at its middle, so it needs next to
- * no weights of its own, and its loss is added to the online flow's. Times are near the data, where fine detail is.
+ * @file A discriminator that judges by what the online flow, or the teacher, has seen at its middle, so it needs few weights
+ * of its own; its loss is added to the online flow's. Times are near the data, where fine detail is.
  */
 import type { Value } from '../graph/graph.ts';
 import { abs, add, exp, log, max, min, neg, reduceMean } from '../graph/ops.ts';
 
-/**
- * `channels`: each channel's mean over all places is a logit, without weights (SiD2A, Zhou et al. 2024); `linear`: one logit,
- * a weighted sum of them (RealUID).
- */
-export const GAN_HEADS = ['channels', 'linear'] as const;
+/** What makes logits of the features: `discriminatorLogits` in nn/features.ts. */
+export const GAN_HEADS = ['channels', 'linear', 'dense'] as const;
 export type GanHead = (typeof GAN_HEADS)[number];
 
 /** Times at which samples are judged; 0 is data. */

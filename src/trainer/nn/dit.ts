@@ -3,7 +3,7 @@
  * blocks, learned positions. Tokens are kept as a matrix [B * N, W], so each linear layer is one product.
  */
 import type { Value } from '../graph/graph.ts';
-import { add, gather, gelu, mul, reduceMean, reshape, silu, transpose } from '../graph/ops.ts';
+import { add, gather, gelu, mul, reshape, silu, transpose } from '../graph/ops.ts';
 import type { DitConfig } from './config.ts';
 import {
   affine,
@@ -68,7 +68,7 @@ export function dit(scope: Scope, config: DitConfig, x: Value, t: Value, labels?
     const before = h;
     h = scope.graph.block(() => block(`blocks.${i}`, before));
     const seen = h;
-    if (i === middle) scope.features?.(() => reduceMean(seen, [1], false));
+    if (i === middle) scope.features?.(() => seen);
   }
 
   const [shift, scale] = modulation('ada', 2) as [Value, Value];

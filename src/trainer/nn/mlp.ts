@@ -15,7 +15,7 @@ export function mlp(scope: Scope, config: MlpConfig, x: Value, t: Value): Value 
   for (let i = 0; i < config.layers; i++) {
     h = activation(linear(scope, `net.${i}`, h, config.width));
     const seen = h;
-    if (i === middle) scope.features?.(() => seen);
+    if (i === middle) scope.features?.(() => reshape(seen, [seen.shape[0]!, 1, config.width]));
   }
   return linear(scope, `net.${config.layers}`, h, config.dim);
 }

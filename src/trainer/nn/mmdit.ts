@@ -5,18 +5,7 @@
  */
 import { rmsNormalization } from '../graph/composed.ts';
 import type { Value } from '../graph/graph.ts';
-import {
-  add,
-  concat,
-  gelu,
-  mul,
-  reduceMean,
-  reshape,
-  silu,
-  slice,
-  split,
-  transpose,
-} from '../graph/ops.ts';
+import { add, concat, gelu, mul, reshape, silu, slice, split, transpose } from '../graph/ops.ts';
 import { MMDIT_HEAD_WIDTH, type MmditConfig } from './config.ts';
 import {
   affine,
@@ -84,7 +73,7 @@ export function mmdit(
       jointBlock(scope, config, i, condition, before, pictureBefore),
     );
     const seen = image;
-    if (i === middle) scope.features?.(() => reduceMean(seen, [1], false));
+    if (i === middle) scope.features?.(() => seen);
   }
 
   const [shift, scale] = modulations(scope, 'final_layer.adaLN_modulation.1', condition, 2) as Two;

@@ -43,7 +43,7 @@ export interface Scope {
   parameter(name: string, shape: Shape, init: Init): Value;
   /** The adapter of the linear layer `name`, where there is one. */
   adapter?(name: string, inputs: number, outputs: number): Adapter | undefined;
-  /** Is told what the network has seen at its middle, [B, C] averaged over places; built only where somebody listens. */
+  /** Is told what the network has seen at its middle, [B, places, C]; built only where somebody listens. */
   features?(value: () => Value): void;
   /** Dropout of activations [B, C, ...]; absent = none, as at evaluation. */
   dropout?(x: Value): Value;

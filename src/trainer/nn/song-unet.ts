@@ -14,7 +14,6 @@ import {
   equal,
   matMul,
   mul,
-  reduceMean,
   reshape,
   silu,
   sin,
@@ -84,7 +83,7 @@ export function songUNet(
   }
 
   const smallest = h;
-  scope.features?.(() => reduceMean(smallest, [2, 3], false));
+  scope.features?.(() => byPlace(smallest));
   let out: Value | undefined;
   for (const [i, { size, blocks }] of decoder.entries()) {
     const name = `model.dec.${size}x${size}`;
@@ -98,6 +97,12 @@ export function songUNet(
     out = out ? add(part, out) : part;
   }
   return unfolded(out!, config.patch);
+}
+
+/** [B, C, S, S] -> [B, S S, C]. */
+function byPlace(x: Value): Value {
+  const [batch, channels, size] = x.shape as [number, number, number, number];
+  return transpose(reshape(x, [batch, channels, size ** 2]), [0, 2, 1]);
 }
 
 /** [B, C, S, S] -> [B, C p p, S / p, S / p]: every square of p pixels a side becomes channels (c, py, px). */

@@ -116,7 +116,7 @@ export function learnedParameters(
 /** What the online flow learns: as above, and the discriminator's head where it has weights. */
 export function onlineParameters(job: DistillJob): ParameterList {
   const list = learnedParameters(job, job.online.lora);
-  return job.gan?.head === 'linear' ? withHead(list, job.teacher.info.network) : list;
+  return job.gan ? withHead(list, job.teacher.info.network, job.gan.head) : list;
 }
 
 /** First weights of the student. */

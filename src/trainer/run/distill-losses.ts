@@ -9,7 +9,7 @@ import { flowMatchingLoss } from '../methods/flow-matching.ts';
 import { deceptionLoss, discriminatorLoss, type GanHead } from '../methods/gan.ts';
 import { type Judged, realDataOnlineLoss, scaledVelocity } from '../methods/real-data.ts';
 import { sampleShape } from '../nn/config.ts';
-import { linearHead } from '../nn/features.ts';
+import { discriminatorLogits } from '../nn/features.ts';
 import type { Condition } from '../nn/network.ts';
 import { sizeOf } from '../tensor.ts';
 import { conditionIn } from './conditions.ts';
@@ -75,7 +75,7 @@ export function onlineLoss(
     ? realDataOnlineLoss(student, onRealData(job, online, feeds), job.realData)
     : flowMatchingLoss(student.v, c, weight);
   if (!job.gan) return { loss: flow };
-  const judge = judgeOf(job.gan.head, field(TRAINED), feeds);
+  const judge = judgeOf(job.gan.head, TRAINED, field, feeds);
   const condition = conditionIn(feeds, x0.shape[0]!, GAN);
   const real = judge(feeds[`${GAN}x`]!, feeds[`${GAN}realNoise`]!, condition);
   const discriminator = discriminatorLoss(real, judge(x0, feeds[`${GAN}noise`]!));
@@ -97,12 +97,17 @@ function ganScale({ teacher }: DistillJob, weight: number): number {
   return weight * sizeOf(sampleShape(teacher.info.network));
 }
 
-/** The discriminator: logits [B, L] of samples x with noise. */
-function judgeOf(head: GanHead, online: Field, feeds: Feeds) {
+/**
+ * The discriminator: logits [B, L] of samples x with noise. `dense` has enough weights of its own to judge by what the teacher
+ * sees, which stays as it is: what the online flow sees changes faster than so many weights can learn.
+ */
+function judgeOf(head: GanHead, online: string, field: (prefix: string) => Field, feeds: Feeds) {
   const t = feeds[`${GAN}t`]!;
+  const { scope } = field(online);
+  const { features } = field(head === 'dense' ? 'teacher' : online);
   return (x: Value, noise: Value, condition?: Condition): Value => {
-    const seen = online.features(linearPath(x, noise, t).xt, t, condition);
-    return head === 'linear' ? linearHead(online.scope, seen) : seen;
+    const seen = features(linearPath(x, noise, t).xt, t, condition);
+    return discriminatorLogits(scope, head, seen);
   };
 }
 
@@ -123,7 +128,7 @@ export function studentLoss(
   const loss = job.realData ? mul(terms.loss, job.realData.realAlpha) : terms.loss;
   const meters = { distance: terms.distance };
   if (!job.gan) return { loss, meters, held };
-  const judge = judgeOf(job.gan.head, field('online'), feeds);
+  const judge = judgeOf(job.gan.head, 'online', field, feeds);
   const deception = deceptionLoss(judge(x0, feeds[`${GAN}noise`]!));
   const share = mul(feeds[GAN_ON]!, ganScale(job, job.gan.weight));
   return { loss: add(loss, mul(deception, share)), meters: { ...meters, deception }, held };
