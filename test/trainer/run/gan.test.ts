@@ -102,9 +102,12 @@ describe('a distillation with a discriminator', () => {
   });
 
   test.each([
-    ['classes', TINY_DIT, 3],
-    ['several steps and adapters', TINY_DIT, 3],
-  ])('goes with %s', async (title, network, classes) => {
+    ['channels', 'classes'],
+    ['dense', 'classes'],
+    ['linear', 'several steps and adapters'],
+    ['dense', 'several steps and adapters'],
+  ] as const)('%s goes with %s', async (head, title) => {
+    const classes = 3;
     const size = 16;
     const dataset: Dataset = {
       name: 'pictures',
@@ -119,8 +122,8 @@ describe('a distillation with a discriminator', () => {
     const several = title !== 'classes';
     const lora = { rank: 2, alpha: 2, targets: ['qkv'] };
     const { result } = await run({
-      teacher: tinyModel(network),
-      gan: { ...GAN, dataset, head: several ? 'linear' : 'channels' },
+      teacher: tinyModel(TINY_DIT),
+      gan: { ...GAN, dataset, head },
       ...(several && {
         lora,
         online: { ...TINY_DISTILL.online, lora },
