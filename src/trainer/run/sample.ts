@@ -135,13 +135,11 @@ export class Sampler {
         : new ConditionInputs(network, guidance?.tokens ?? tokens, this.#batch, NEGATIVE);
     // A student of one step has a time and a factor of its own, which are constants of its program.
     this.#isOneStep = solver === 'one-step' && student?.grid.length === 1;
-    const isGrid = solver === 'one-step' && !this.#isOneStep;
-    this.#program = this.#compile(model, isGrid ? 'euler' : solver);
-    this.#last = solver === 'heun' ? this.#compile(model, 'euler') : undefined;
-    this.#unguided =
-      this.#negative && this.#guidance.latest !== undefined
-        ? this.#compile(model, solver, false)
-        : undefined;
+    const stepper = solver === 'one-step' && !this.#isOneStep ? 'euler' : solver;
+    this.#program = this.#compile(model, stepper);
+    this.#last = stepper === 'heun' ? this.#compile(model, 'euler') : undefined;
+    const isPartly = this.#negative && this.#guidance.latest !== undefined && !this.#isOneStep;
+    this.#unguided = isPartly ? this.#compile(model, stepper, false) : undefined;
   }
 
   /** Samples from the request's noise. Throws INTERRUPTED when the signal is aborted. */

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Dataset } from '../../../src/trainer/data/dataset.ts';
 import { openPrompts, type PromptSet, writePrompts } from '../../../src/trainer/data/prompts.ts';
+import type { Guidance } from '../../../src/trainer/flow/guidance.ts';
 import { sampleShape } from '../../../src/trainer/nn/config.ts';
 import { Distiller } from '../../../src/trainer/run/distiller.ts';
 import { type FlowModel, studentSettings } from '../../../src/trainer/run/model.ts';
@@ -206,4 +207,30 @@ test('a step of Heun is guided at the end that is in time for it', async () => {
   expect(await halfway(0.7)).toEqual(atEnd);
   expect(atEnd).not.toEqual(plain);
   expect(atEnd).not.toEqual(atBoth);
+});
+
+describe('a student under guidance up to a latest time', () => {
+  const samplesUnder = async (steps: number, tStar: number, guidance?: Guidance) => {
+    const model = tinyModel(TINY_DIT, { tStar, cIn: 1, steps });
+    const noise = noiseOf([1, 1, 4, 4]);
+    const request = { solver: 'one-step' as const, labels: Int32Array.of(1), noise };
+    return (await sample(model, { ...request, ...(guidance && { guidance }) })).data;
+  };
+
+  test('of one step: is guided when its own time is in time', async () => {
+    const everywhere = await samplesUnder(1, 0.9, { scale: 3 });
+    expect(await samplesUnder(1, 0.9, { scale: 3, latest: 0.95 })).toEqual(everywhere);
+    const plain = await samplesUnder(1, 0.9);
+    const late = await samplesUnder(1, 0.9, { scale: 3, latest: 0.5 });
+    for (const [i, x] of late.entries()) expect(x).toBeCloseTo(plain[i]!, 5);
+    expect(late).not.toEqual(everywhere);
+  });
+
+  test('of two steps: is guided at those in time', async () => {
+    const [plain, everywhere] = [await samplesUnder(2, 1), await samplesUnder(2, 1, { scale: 3 })];
+    const second = await samplesUnder(2, 1, { scale: 3, latest: 0.75 });
+    expect(second).not.toEqual(plain);
+    expect(second).not.toEqual(everywhere);
+    expect(await samplesUnder(2, 1, { scale: 3, latest: 0.1 })).toEqual(plain);
+  });
 });
