@@ -325,6 +325,19 @@ export const OPERATOR_CASES: { readonly [K in OperatorName]: readonly OperatorCa
     inputs: [reals([3, 4], -3, 3)],
     attributes: { alpha },
   })),
+  Attention: [
+    // Samples, places of q, places of k and v, width, heads.
+    [2, 3, 4, 6, 2],
+    [1, 4, 4, 3, 1],
+    [2, 2, 3, 8, 4],
+  ].map(([batch = 0, rows = 0, others = 0, width = 0, heads = 0]) => ({
+    inputs: [
+      reals([batch, rows, width]),
+      reals([batch, others, width]),
+      reals([batch, others, width]),
+    ],
+    attributes: { q_num_heads: heads, kv_num_heads: heads },
+  })),
   Conv: [
     // As in most networks, first, as the first two are differentiated twice.
     convolutionCase([2, 3, 4, 5], [2, 3, 3, 3], { pads: [1, 1, 1, 1], bias: true }),

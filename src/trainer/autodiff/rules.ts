@@ -5,6 +5,7 @@
  * The table is total over the operators: a missing rule does not compile. Rules emit operators into
  * the same graph, so the gradient of a graph is a graph and can be differentiated again.
  */
+import { attentionScale, attentionWeights, joinHeads, splitHeads } from '../graph/attention.ts';
 import type { OperatorNode, Value } from '../graph/graph.ts';
 import { type OperatorName, sliceRange } from '../graph/operators.ts';
 import {
@@ -245,12 +246,8 @@ export const RULES: { readonly [K in OperatorName]: VjpRule<K> } = {
     return axes.length ? mul(hits, div(dy, reduceSum(hits, axes, true))) : mul(hits, dy);
   }),
   ReduceSumSquare: reduction((x, _y, dy) => mul(mul(x, 2), dy)),
-  Softmax: (node, [dy]) => {
-    const y = node.outputs[0]!;
-    const weighted = mul(dy!, y);
-    const total = reduceSum(weighted, [node.attributes.axis], true);
-    return [sub(weighted, mul(y, total))];
-  },
+  Softmax: (node, [dy]) => [softmaxGradient(node.outputs[0]!, dy!, node.attributes.axis)],
+  Attention: attentionRule,
   LayerNormalization: layerNormalizationRule,
 
   Reshape: unary((x, _y, dy) => reshape(dy, x.shape)),
@@ -307,6 +304,32 @@ export const RULES: { readonly [K in OperatorName]: VjpRule<K> } = {
     return [reshape(gradient, data.shape), undefined];
   },
 };
+
+function softmaxGradient(y: Value, dy: Value, axis: number): Value {
+  const weighted = mul(dy, y);
+  return sub(weighted, mul(y, reduceSum(weighted, [axis], true)));
+}
+
+/** Through the products that attention is; what they are in the middle is computed again, as the operator does not give it. */
+function attentionRule(
+  { inputs, attributes: { q_num_heads: heads } }: OperatorNode<'Attention'>,
+  [dy]: readonly Gradient[],
+): readonly Gradient[] {
+  const batch = dy!.shape[0]!;
+  const split = (x: Value) => splitHeads(x, batch, heads);
+  const [q, k, v] = inputs.map(split) as [Value, Value, Value];
+  const dMixed = split(dy!);
+  const weights = attentionWeights(q, k);
+  const dWeights = batchedMatMul(dMixed, v, { transB: true });
+  const dScores = softmaxGradient(weights, dWeights, -1);
+  const alpha = attentionScale(q);
+  const joined = [
+    batchedMatMul(dScores, k, { alpha }),
+    batchedMatMul(dScores, q, { transA: true, alpha }),
+    batchedMatMul(weights, dMixed, { transA: true }),
+  ].map(joinHeads);
+  return joined.map((gradient, i) => reshape(gradient, inputs[i]!.shape));
+}
 
 function isFloat(x: Value): boolean {
   return x.dtype.startsWith('float') || x.dtype === 'bfloat16';

@@ -29,6 +29,9 @@ export function flopsOfNode(node: OperatorNode): number {
       const { transA } = (node as OperatorNode<'Gemm' | 'FusedMatMul'>).attributes;
       return 2 * result * a.shape.at(transA ? -2 : -1)!;
     }
+    // Two products over the width, whatever the number of heads.
+    case 'Attention':
+      return 4 * sizeOf(a.shape) * b.shape[1]!;
     // Each element of the result meets the kernel once in each channel of its group.
     case 'Conv':
       return 2 * result * sizeOf(b.shape.slice(1));

@@ -6,6 +6,7 @@ import { bug } from '../../errors.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { sameShape, sizeOf } from '../tensor.ts';
 import type { Graph, OperatorNode } from './graph.ts';
+import { attend, softmaxOf } from './interpreter-attention.ts';
 import { convolve, convolveTransposed } from './interpreter-convolution.ts';
 import { type OperatorName, sliceRange } from './operators.ts';
 import { rounded } from './rounding.ts';
@@ -238,6 +239,7 @@ const EVALUATE: { readonly [K in OperatorName]: Evaluate<K> } = {
     const { shape } = node.outputs[0]!;
     return [matMul(transA ? swapLast(a!) : a!, transB ? swapLast(b!) : b!, shape, alpha)];
   },
+  Attention: ([q, k, v], { attributes }) => [attend(q!, k!, v!, attributes.q_num_heads)],
   Conv: ([x, weight, bias], { attributes, outputs }) => [
     convolve(x!, weight!, bias, outputs[0]!.shape, attributes),
   ],
@@ -254,14 +256,7 @@ const EVALUATE: { readonly [K in OperatorName]: Evaluate<K> } = {
   ReduceSumSquare: reduction(0, (sum, x) => sum + x * x),
   Softmax: ([x], { attributes }) => {
     const axis = normalAxis('Softmax', attributes.axis, x!.shape.length);
-    return [
-      alongAxis(x!, axis, (lane) => {
-        const top = Math.max(...lane);
-        const weights = lane.map((v) => Math.exp(v - top));
-        const total = weights.reduce((a, b) => a + b, 0);
-        return weights.map((w) => w / total);
-      }),
-    ];
+    return [alongAxis(x!, axis, softmaxOf)];
   },
   LayerNormalization: ([x, scale, bias], { attributes }) => {
     const size = x!.shape.at(-1)!;

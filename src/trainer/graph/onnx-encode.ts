@@ -290,10 +290,13 @@ class Writer {
   }
 }
 
-/** Convolutions take bfloat16 only in a later set. */
+/** Convolutions take bfloat16 only in a later set, and some operators are only there. */
 function opsetOf(graph: Graph): number {
-  const isBfloat16 = ({ outputs }: Graph['nodes'][number]) => outputs[0]?.dtype === 'bfloat16';
-  return graph.nodes.some(isBfloat16) ? BFLOAT16_OPSET : OPSET;
+  return graph.nodes.reduce((newest, node) => {
+    const since = (node.kind === 'operator' && operatorRow(node.operator).since) || OPSET;
+    const isBfloat16 = node.outputs[0]?.dtype === 'bfloat16';
+    return Math.max(newest, since, isBfloat16 ? BFLOAT16_OPSET : OPSET);
+  }, OPSET);
 }
 
 /** The nodes that some output depends on. */

@@ -40,6 +40,8 @@ interface Row<S extends AttributeSpecs> {
   readonly arity: readonly [number, number];
   /** ONNX operator set other than the default one. */
   readonly domain?: string;
+  /** Version of the default set that has it first, where that is newer than OPSET. */
+  readonly since?: number;
   infer(inputs: readonly TensorType[], attributes: AttributesFrom<S>): TensorType[];
 }
 
@@ -232,6 +234,25 @@ export const OPERATORS = {
       return [{ dtype: x!.dtype, shape: x!.shape }];
     },
   }),
+  /** softmax(q k^T / sqrt(D)) v in H heads: q [B, N, H D] on k, v [B, M, H D]. ONNX's options and masks are not there. */
+  Attention: row({
+    since: 23,
+    attributes: { q_num_heads: { kind: 'int' }, kv_num_heads: { kind: 'int' } },
+    arity: [3, 3],
+    infer: ([q, k, v], { q_num_heads, kv_num_heads }) => {
+      const [batch, , width] = q!.shape;
+      const fits = [q!, k!, v!].every(({ dtype, shape }) => {
+        const isLike = dtype === q!.dtype && shape.length === 3;
+        return isLike && shape[0] === batch && shape[2] === width;
+      });
+      const isSplit = q_num_heads === kv_num_heads && width! % q_num_heads === 0;
+      if (!fits || !isSplit || !sameShape(k!.shape, v!.shape)) {
+        const shapes = [q!, k!, v!].map(({ shape }) => formatShape(shape)).join(', ');
+        throw shapeError('Attention', `${shapes} do not attend in ${q_num_heads} heads`);
+      }
+      return [{ dtype: q!.dtype, shape: q!.shape }];
+    },
+  }),
   /** Over the last axis; inputs x, scale and, optionally, bias; outputs y, mean and 1/deviation, as in ONNX. */
   LayerNormalization: row({
     attributes: { axis: { kind: 'int', default: -1 }, epsilon: { kind: 'float', default: 1e-5 } },
@@ -369,6 +390,7 @@ export interface AnyOperator {
   readonly attributes: AttributeSpecs;
   readonly arity: readonly [number, number];
   readonly domain?: string;
+  readonly since?: number;
   infer(inputs: readonly TensorType[], attributes: Readonly<Record<string, unknown>>): TensorType[];
 }
 

@@ -193,6 +193,12 @@ export function expand(x: Value, shape: Shape): Value {
   return sameShape(x.shape, shape) ? x : x.graph.apply('Expand', [x], { shape })[0]!;
 }
 
+/** Scaled dot-product attention of q [B, N, W] on k, v [B, M, W] as one operator. */
+export function fusedAttention(q: Value, k: Value, v: Value, heads: number): Value {
+  const attributes = { q_num_heads: heads, kv_num_heads: heads };
+  return q.graph.apply('Attention', [q, k, v], attributes)[0]!;
+}
+
 export function transpose(x: Value, perm: readonly number[]): Value {
   return perm.every((p, i) => p === i) ? x : x.graph.apply('Transpose', [x], { perm })[0]!;
 }

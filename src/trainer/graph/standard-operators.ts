@@ -1,6 +1,7 @@
 /** @file A graph with ONNX's own operators alone, for programs and devices that have not those of ONNX Runtime. */
+import { attentionByProducts } from './attention.ts';
 import type { Graph, OperatorNode, Value } from './graph.ts';
-import { matMul, mul, sigmoid, transpose } from './ops.ts';
+import { matMul, mul, reshape, sigmoid, transpose } from './ops.ts';
 import { isKind, rewritten } from './rewrite.ts';
 
 /** The same inputs and outputs; nodes in the same order. */
@@ -18,6 +19,11 @@ export function standardForm(
     const [a, b] = inputs as [Value, Value];
     const product = matMul(transA ? swapped(a) : a, transB ? swapped(b) : b);
     return [alpha === 1 ? product : mul(product, alpha)];
+  }
+  if (isKind(node, 'Attention')) {
+    const [q, k, v] = inputs as [Value, Value, Value];
+    const mixed = attentionByProducts([q, k, v], q.shape[0]!, node.attributes.q_num_heads);
+    return [reshape(mixed, q.shape)];
   }
   if (isKind(node, 'QuickGelu')) {
     const { alpha } = node.attributes;

@@ -1,17 +1,8 @@
 /** @file Layers that several networks use. Weights lie as in PyTorch: [out, in]. */
+import { attentionByProducts } from '../graph/attention.ts';
 import type { Value } from '../graph/graph.ts';
 import { filled } from '../graph/graph.ts';
-import {
-  add,
-  batchedMatMul,
-  gemm,
-  layerNormalization,
-  mul,
-  reshape,
-  softmax,
-  split,
-  transpose,
-} from '../graph/ops.ts';
+import { add, gemm, layerNormalization, mul, reshape, split } from '../graph/ops.ts';
 import type { Adapter, Init, Scope } from './parameters.ts';
 
 /** PyTorch's default for linear layers: uniform with bound 1/sqrt(in). */
@@ -99,12 +90,5 @@ export function modulate(h: Value, shift: Value, scale: Value): Value {
 
 /** Scaled dot-product attention of q [B * N, W] on k, v [B * M, W], with W split into heads; the result is [B * N, W]. */
 export function attention(q: Value, k: Value, v: Value, batch: number, heads: number): Value {
-  const [rows, width] = q.shape as [number, number];
-  const depth = width / heads;
-  const toHeads = (x: Value) =>
-    transpose(reshape(x, [batch, x.shape[0]! / batch, heads, depth]), [0, 2, 1, 3]);
-  const alpha = 1 / Math.sqrt(depth);
-  const weights = softmax(batchedMatMul(toHeads(q), toHeads(k), { transB: true, alpha }));
-  const mixed = batchedMatMul(weights, toHeads(v)); // [B, H, N, W/H]
-  return reshape(transpose(mixed, [0, 2, 1, 3]), [rows, width]);
+  return reshape(attentionByProducts([q, k, v], batch, heads), q.shape);
 }

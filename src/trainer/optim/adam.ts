@@ -53,15 +53,15 @@ export interface Chunk {
   readonly pieces?: readonly Shape[];
 }
 
-export function chunksOf(size: number): Chunk[] {
-  return Array.from({ length: Math.ceil(size / CHUNK_ELEMENTS) }, (_, i) => ({
-    start: i * CHUNK_ELEMENTS,
-    end: Math.min((i + 1) * CHUNK_ELEMENTS, size),
+export function chunksOf(size: number, most: number = CHUNK_ELEMENTS): Chunk[] {
+  return Array.from({ length: Math.ceil(size / most) }, (_, i) => ({
+    start: i * most,
+    end: Math.min((i + 1) * most, size),
   }));
 }
 
-/** Elements of a chunk of tensors that lie apart: more are faster, but some devices read no more than 128 MiB at once. */
-const APART_ELEMENTS = 1 << 24;
+/** Elements of a chunk on other devices: more are faster, but some read no more than 128 MiB at once, and all need room to work. */
+export const DEVICE_CHUNK_ELEMENTS = 1 << 24;
 
 /** Chunks of whole tensors, for devices where a part of a vector cannot be bound. */
 export function chunksOfPieces(shapes: readonly Shape[]): Chunk[] {
@@ -69,7 +69,7 @@ export function chunksOfPieces(shapes: readonly Shape[]): Chunk[] {
   for (const shape of shapes) {
     const last = chunks.at(-1);
     const size = sizeOf(shape);
-    if (last && last.end - last.start + size <= APART_ELEMENTS) {
+    if (last && last.end - last.start + size <= DEVICE_CHUNK_ELEMENTS) {
       last.end += size;
       last.pieces.push(shape);
     } else {

@@ -71,7 +71,7 @@ export const LOSS_SCALE = 'loss scale';
 /** The frozen network that adapters change. */
 export const BASE = 'teacher';
 
-/** Where the sum over the parts before is read and written; the output lies over the input. */
+/** Where the sum over the parts before is read and written; the output lies over the input. Fixed parameters have neither. */
 export const gradientInput = ({ name }: ParameterSpec) => `gradient/${name}`;
 export const gradientOutput = ({ name }: ParameterSpec) => `gradient/${name}'`;
 
@@ -147,6 +147,7 @@ function outputGradients(
   const seen = scale ? mul(mean, scale) : mean;
   for (const [i, scaled] of gradients(seen, parameters, [...held, ...fixed]).entries()) {
     const spec = specs[i]!;
+    if (spec.init.kind === 'fixed') continue;
     const gradient = scale ? div(scaled, scale) : scaled;
     const sum =
       parts === 1 ? gradient : add(graph.input(gradientInput(spec), spec.shape), gradient);

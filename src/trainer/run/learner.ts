@@ -9,6 +9,7 @@ import {
   chunkOutput,
   chunksOf,
   chunksOfPieces,
+  DEVICE_CHUNK_ELEMENTS,
   EMA_INPUT,
   EPSILON_INPUT,
   NORM_OUTPUT,
@@ -44,10 +45,10 @@ export class Learner {
   updates = 0;
   /** Where gradients are computed in float16. */
   readonly scale: LossScale | undefined;
-  /** Whether the device has memory of its own; there each parameter has, too. */
+  /** Whether the device has memory of its own. */
   readonly #isApart = engine().memory !== undefined;
   readonly #chunks: readonly Chunk[];
-  /** The vectors of the state, but for weights that lie apart, in chunks. */
+  /** The vectors of the state, but for weights where the device has memory of its own. */
   readonly #vectors: ReadonlyMap<StateName, DeviceTensors>;
   readonly #program: Program;
   readonly #rate = new Float32Array(1);
@@ -80,11 +81,12 @@ export class Learner {
     this.gradient = gradient;
     this.parameters = parametersOnDevice(list, weights);
     this.gradients = parametersOnDevice(list, gradient);
-    this.#chunks = this.#isApart
-      ? chunksOfPieces(list.specs.map(({ shape }) => shape))
-      : chunksOf(list.size);
+    const { vector } = this.parameters;
+    this.#chunks = chunksOn(list, vector?.length, this.#isApart);
     const vectors = [...this.state].filter(([part]) => !(this.#isApart && part === 'weights'));
-    this.#vectors = new Map(vectors.map(([part, vector]) => [part, this.#inChunks(vector)]));
+    const placed = (of: Float32Array) =>
+      vector ? parametersOnDevice(list, of) : this.#inChunks(of);
+    this.#vectors = new Map(vectors.map(([part, of]) => [part, placed(of)]));
     this.#scalars = new DeviceTensors(
       [this.#rate, this.#epsilon, this.#ema].map((scalar) => float32(scalar, [])),
     );
@@ -131,6 +133,8 @@ export class Learner {
     // Recording runs the update, on what the device happens to hold.
     await this.#program.warmUp();
     await this.parameters.upload();
+    // What no program writes - gradients of fixed parameters, room between parts - counts in the norm.
+    await this.gradients.upload();
     for (const vector of this.#vectors.values()) await vector.upload();
     this.#isPlaced = true;
   }
@@ -170,6 +174,27 @@ export class Learner {
     program.bindInput(EPSILON_INPUT, epsilon!);
     if (this.options.ema) program.bindInput(EMA_INPUT, ema!);
     program.bindOutput(NORM_OUTPUT, this.#results.tensors[0]!);
+    if (this.parameters.vector) this.#bindParts();
+    else this.#bindChunks();
+  }
+
+  /** Where all vectors are cut into the same chunks. */
+  #bindParts(): void {
+    const state = [...this.#vectors, ['weights', this.parameters] as const];
+    for (const [i, { start, end }] of this.#chunks.entries()) {
+      const part = ({ vector }: DeviceTensors) => vector!.part(start, end);
+      this.#program.bindInput(chunkInput('gradient', i), part(this.gradients));
+      for (const [name, tensors] of state) {
+        const chunk = part(tensors);
+        this.#program.bindInput(chunkInput(name, i), chunk);
+        this.#program.bindOutput(chunkOutput(name, i), chunk);
+      }
+    }
+  }
+
+  /** Where they are tensors of their own; on a device weights and gradients are in pieces. */
+  #bindChunks(): void {
+    const program = this.#program;
     const flat = this.#isApart ? undefined : this.#inChunks(this.gradient);
     let spec = 0;
     for (const [i, { pieces = [] }] of this.#chunks.entries()) {
@@ -186,6 +211,12 @@ export class Learner {
       }
     }
   }
+}
+
+/** How the update cuts vectors: `length` is theirs on a device where parameters lie in one. */
+function chunksOn({ specs, size }: ParameterList, length: number | undefined, isApart: boolean) {
+  if (length !== undefined) return chunksOf(length, DEVICE_CHUNK_ELEMENTS);
+  return isApart ? chunksOfPieces(specs.map(({ shape }) => shape)) : chunksOf(size);
 }
 
 /** The vectors of several learners under `learner/vector`, and their scales. */

@@ -4,7 +4,8 @@
  */
 import { IDENTITY_INPUT, IDENTITY_OUTPUT, identityModel } from '../graph/identity-model.ts';
 import { ELEMENT_TYPES } from '../graph/onnx-format.ts';
-import type { DType, Tensor } from '../tensor.ts';
+import { ELEMENT_BYTES } from '../graph/onnx-tensors.ts';
+import { type DType, sizeOf, type Tensor } from '../tensor.ts';
 import type { Engine } from './engine.ts';
 import { dimensions, type Pointer } from './ort-api.ts';
 
@@ -16,7 +17,17 @@ const DEVICE_ALLOCATOR = 0;
 const DEFAULT_MEMORY = 0;
 const FIRST_DEVICE = 0;
 
+/** A host tensor with its copy on the device, where that is not the same memory. */
+export interface DeviceTensor extends Tensor {
+  readonly place?: Pointer;
+}
+
+/** What a tensor takes of memory. */
+type Form = Pick<Tensor, 'dtype' | 'shape'>;
+
 export class DeviceMemory {
+  /** Whether memory is at addresses, so that a part of a tensor is a tensor too. */
+  readonly hasAddresses: boolean;
   readonly #engine: Engine;
   readonly #info: Pointer;
   readonly #runOptions: Pointer;
@@ -26,6 +37,7 @@ export class DeviceMemory {
 
   constructor(engine: Engine, name: string) {
     const { api } = engine;
+    this.hasAddresses = name === MEMORY_NAMES.cuda;
     this.#engine = engine;
     this.#info = api.create(
       'CreateMemoryInfo',
@@ -38,7 +50,7 @@ export class DeviceMemory {
   }
 
   /** Room on the device for a tensor like `tensor`; what it holds is undefined. Throws ENGINE when there is none. */
-  allocate({ shape, dtype }: Tensor): Pointer {
+  allocate({ shape, dtype }: Form): Pointer {
     const { api } = this.#engine;
     this.#allocator ??= api.create('CreateAllocator', this.#copier('float32'), this.#info);
     return api.create(
@@ -50,8 +62,24 @@ export class DeviceMemory {
     );
   }
 
+  /** A tensor over the elements of `of` from `start` on, where memory has addresses. It must not outlive `of`. */
+  part(of: Pointer, start: number, { shape, dtype }: Form): Pointer {
+    const { api } = this.#engine;
+    const address = api.create('GetTensorMutableData', of) as bigint;
+    const bytes = ELEMENT_BYTES[dtype];
+    return api.create(
+      'CreateTensorWithDataAsOrtValue',
+      this.#info,
+      address + BigInt(start * bytes),
+      sizeOf(shape) * bytes,
+      dimensions(shape),
+      shape.length,
+      ELEMENT_TYPES[dtype],
+    );
+  }
+
   /** Copies `source` to `target`: both like `tensor`, one of them on the device. */
-  async copy({ dtype }: Tensor, source: Pointer, target: Pointer): Promise<void> {
+  async copy({ dtype }: Form, source: Pointer, target: Pointer): Promise<void> {
     await this.#engine.compute(
       'Run',
       this.#copier(dtype),

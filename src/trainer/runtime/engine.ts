@@ -1,13 +1,14 @@
 /** @file One ONNX Runtime environment per process: the library, its thread pool and memory that programs share. */
 import { availableParallelism } from 'node:os';
 import { FlowstepError } from '../../errors.ts';
+import { cudaGraph, isFreeOfHost } from '../graph/cuda-graph.ts';
 import type { Graph } from '../graph/graph.ts';
 import { lowPrecisionGraph } from '../graph/low-precision.ts';
 import { ELEMENT_TYPES } from '../graph/onnx-format.ts';
 import { webGpuGraph, webGpuTensor } from '../graph/webgpu-graph.ts';
 import type { Tensor } from '../tensor.ts';
-import { DeviceMemory, MEMORY_NAMES } from './device-memory.ts';
-import type { DeviceTensor } from './device-tensors.ts';
+import type { CallThread } from './call-thread.ts';
+import { DeviceMemory, type DeviceTensor, MEMORY_NAMES } from './device-memory.ts';
 import { type Device, findLibrary, type Library } from './library.ts';
 import { dimensions, type FunctionName, OrtApi, type Pointer } from './ort-api.ts';
 import {
@@ -16,6 +17,7 @@ import {
   type ProviderOptions,
   prepareProvider,
 } from './providers.ts';
+import { noteMade } from './whole.ts';
 
 export interface EngineOptions {
   readonly device?: Device;
@@ -81,6 +83,8 @@ export class Engine {
   readonly #capture: boolean;
   readonly providerOptions: ProviderOptions;
   readonly #hostMemory: Pointer;
+  /** Makes all runs, where the provider minds which thread does. */
+  readonly #thread: CallThread | undefined;
   #liveTensors = 0;
   /** The last of the runs that wait for each other. */
   #lastRun: Promise<void> = Promise.resolve();
@@ -113,6 +117,7 @@ export class Engine {
     this.#capture = capture;
     this.providerOptions = providerOptions;
     const { device } = library;
+    if (device === 'cuda') this.#thread = this.api.thread();
     if (device !== 'cpu') this.memory = new DeviceMemory(this, MEMORY_NAMES[device]);
   }
 
@@ -154,8 +159,10 @@ export class Engine {
 
   /** A graph in operators and types that the device has kernels for. */
   formOf(graph: Graph): Graph {
-    if (this.library.device === 'webgpu') return webGpuGraph(graph);
-    return this.precision === 'float32' ? graph : lowPrecisionGraph(graph, this.precision);
+    const { device } = this.library;
+    if (device === 'webgpu') return webGpuGraph(graph);
+    const low = this.precision === 'float32' ? graph : lowPrecisionGraph(graph, this.precision);
+    return device === 'cuda' ? cudaGraph(low) : low;
   }
 
   /** A tensor in the type that it has in such a graph: itself, or a copy. */
@@ -163,20 +170,25 @@ export class Engine {
     return this.library.device === 'webgpu' ? webGpuTensor(tensor) : tensor;
   }
 
-  /** Whether the device can record a program's commands. */
-  get canCapture(): boolean {
-    return this.#capture && CAPTURE_OPTIONS[this.library.device] !== undefined;
+  /** Whether the device can record a program's commands, `graph` being its form there. */
+  canCapture(graph: Graph): boolean {
+    const { device } = this.library;
+    if (!this.#capture || !CAPTURE_OPTIONS[device]) return false;
+    return device !== 'cuda' || isFreeOfHost(graph);
   }
 
   /** Whether a run may be called on this thread: on a device only one may be under way. */
   get isFree(): boolean {
-    return !this.memory || this.#waitingRuns === 0;
+    return !this.memory || (!this.#thread && this.#waitingRuns === 0);
   }
 
   /** Calls a function that computes, on another thread; on a device one after the other, as its queue is one. */
   async compute(name: FunctionName, ...args: readonly unknown[]): Promise<void> {
     if (!this.memory) return this.api.callAsync(name, ...args);
-    const call = () => this.api.callAsync(name, ...args);
+    const call = () =>
+      this.#thread
+        ? this.api.callOn(this.#thread, name, ...args)
+        : this.api.callAsync(name, ...args);
     this.#waitingRuns++;
     const run = this.#lastRun.then(call);
     this.#lastRun = run.catch(() => undefined);
@@ -217,6 +229,13 @@ export class Engine {
   /** Counts a handle that somebody has to drop. */
   hold(value: Pointer): Pointer {
     this.#liveTensors++;
+    return value;
+  }
+
+  /** `hold` for an object that is being made: `places` are what it has to drop, once it is made. */
+  keep(value: Pointer, places: Pointer[]): Pointer {
+    places.push(this.hold(value));
+    noteMade({ [Symbol.dispose]: () => this.drop(value) });
     return value;
   }
 

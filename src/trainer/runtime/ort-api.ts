@@ -4,6 +4,7 @@
  */
 import koffi from 'koffi';
 import { FlowstepError } from '../../errors.ts';
+import { CallThread } from './call-thread.ts';
 import { engineError } from './device-errors.ts';
 
 /** An opaque pointer of the library. */
@@ -33,6 +34,7 @@ const FUNCTIONS = {
     49,
     'void *$(void *, void *, size_t, int64_t *, size_t, int, _Out_ void **)',
   ],
+  GetTensorMutableData: [51, 'void *$(void *, _Out_ void **)'],
   CreateMemoryInfo: [68, 'void *$(const char *, int, int, int, _Out_ void **)'],
   CreateCpuMemoryInfo: [69, 'void *$(int, int, _Out_ void **)'],
   AllocatorFree: [76, 'void *$(void *, void *)'],
@@ -85,18 +87,21 @@ interface Bound {
 
 // Both stacks must be large: WebGPU's shader compiler overflows koffi's default of 256 KiB.
 const STACK_BYTES = 8 << 20;
-koffi.config({ sync_stack_size: STACK_BYTES, async_stack_size: STACK_BYTES });
+const CONFIG = { sync_stack_size: STACK_BYTES, async_stack_size: STACK_BYTES };
+koffi.config(CONFIG);
 
 /** Loaded libraries stay reachable: koffi unloads a library whose handle is collected. */
 const LOADED: object[] = [];
 
 export class OrtApi {
   readonly version: string;
+  readonly #path: string;
   readonly #table: readonly Pointer[];
   readonly #bound = new Map<FunctionName, Bound>();
 
   /** Loads the shared library at `path`. */
   constructor(path: string) {
+    this.#path = path;
     const library = koffi.load(path);
     LOADED.push(library);
     const base = library.func('void *OrtGetApiBase()')() as Pointer;
@@ -149,6 +154,18 @@ export class OrtApi {
         }
       });
     });
+  }
+
+  /** A thread for `callOn`. */
+  thread(): CallThread {
+    return new CallThread(this.#path, CONFIG);
+  }
+
+  /** `call` on a thread of `thread`. */
+  async callOn(thread: CallThread, name: FunctionName, ...args: readonly unknown[]): Promise<void> {
+    const [index, signature] = FUNCTIONS[name];
+    const address = this.#table[index];
+    this.#check(await thread.call({ address, signature: signature.replace('$', name), args }));
   }
 
   #check(status: Pointer): void {

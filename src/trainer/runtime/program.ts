@@ -4,8 +4,9 @@ import type { Graph, Value } from '../graph/graph.ts';
 import { encodeOnnx } from '../graph/onnx-encode.ts';
 import { formatShape } from '../graph/shapes.ts';
 import { sameShape, type Tensor } from '../tensor.ts';
-import type { DeviceTensor } from './device-tensors.ts';
+import type { DeviceTensor } from './device-memory.ts';
 import { type BoundTensor, type Engine, engine, type SessionOptions } from './engine.ts';
+import type { Device } from './library.ts';
 import type { Pointer } from './ort-api.ts';
 import { noteMade } from './whole.ts';
 
@@ -13,6 +14,8 @@ import { noteMade } from './whole.ts';
 const DISABLED_OPTIMISERS = 'SkipLayerNormFusion';
 /** x sigmoid(x) is put together from its parts also in types for which there is no such operator, and the session fails. */
 const DISABLED_BEYOND_FLOAT32 = 'QuickGeluFusion';
+/** Slices of one tensor become one operator, whose kernel on CUDA needs lists of the host: see cudaGraph. */
+const DISABLED_ON_CUDA = 'GatherSliceToSplitFusion';
 /** What is computed again on purpose would be computed once; and an output that is computed once more, copied. */
 const DISABLED_WHERE_REPEATED = 'CommonSubexpressionElimination';
 
@@ -66,6 +69,7 @@ export class Program {
           entries: {
             'optimization.disable_specified_optimizers': disabledOptimisers(
               this.#form,
+              on.library.device,
               this.#isCold,
             ),
           },
@@ -73,7 +77,7 @@ export class Program {
           ...how,
         }),
       );
-    this.#isCold = (options.capture ?? false) && on.canCapture;
+    this.#isCold = (options.capture ?? false) && on.canCapture(this.#form);
     try {
       this.#session = create({ capture: this.#isCold });
     } catch (error) {
@@ -241,13 +245,14 @@ export class Program {
   }
 }
 
-function disabledOptimisers(graph: Graph, isRecorded: boolean): string {
+function disabledOptimisers(graph: Graph, device: Device, isRecorded: boolean): string {
   const isBeyond = graph.nodes.some(({ outputs }) =>
     outputs.some(({ dtype }) => dtype === 'float64' || dtype === 'bfloat16'),
   );
   return [
     DISABLED_OPTIMISERS,
     ...(isBeyond ? [DISABLED_BEYOND_FLOAT32] : []),
+    ...(device === 'cuda' ? [DISABLED_ON_CUDA] : []),
     ...(graph.order === 'kept' || isRecorded ? [DISABLED_WHERE_REPEATED] : []),
   ].join(';');
 }
