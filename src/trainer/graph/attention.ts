@@ -35,12 +35,47 @@ export function attentionByProducts(
   return joinHeads(batchedMatMul(attentionWeights(split(q), split(k)), split(v)));
 }
 
+export interface FoundGradient {
+  /** [B, H, N, M] */
+  readonly weights: Value;
+  readonly dWeights: Value;
+  /** Gradient of the result, [B, N, H, D]. */
+  readonly dMixed: Value;
+}
+
+/**
+ * What the gradient of a softmax has to do with where `node`, given `inputs`, is its last operator and the softmax one of
+ * attention's weights; undefined elsewhere.
+ */
+export function foundGradient(
+  node: OperatorNode,
+  inputs: readonly Value[],
+): FoundGradient | undefined {
+  if (!isKind(node, 'Sub')) return undefined;
+  const [weighted, mean] = inputs.map((x) => made(uncast(x), 'Mul'));
+  const total = mean && made(uncast(mean.inputs[1]!), 'ReduceSum');
+  if (!weighted || !total || uncast(total.inputs[0]!).node !== weighted) return undefined;
+  const [dWeights, weights] = weighted.inputs as [Value, Value];
+  const product = made(dWeights, 'FusedMatMul');
+  const isOf = weights === uncast(mean.inputs[0]!) && made(weights, 'Softmax');
+  if (!isOf || !product || !isPlain(product, 1, true)) return undefined;
+  const swapped = made(product.inputs[0]!, 'Transpose');
+  return isSwap(swapped) ? { weights, dWeights, dMixed: swapped.inputs[0]! } : undefined;
+}
+
+/** What a value is a cast of. */
+function uncast(x: Value): Value {
+  return made(x, 'Cast')?.inputs[0] ?? x;
+}
+
 export interface FoundAttention {
   readonly q: Value;
   readonly k: Value;
   readonly v: Value;
   readonly batch: number;
   readonly heads: number;
+  /** What the operator does not give, [B, H, N, M]. */
+  readonly weights: Value;
 }
 
 /** What attends where `node` is the last operator of `attentionByProducts`, `input` being what it is given; undefined elsewhere. */
@@ -53,17 +88,20 @@ export function foundAttention(node: OperatorNode, input: Value): FoundAttention
   if (!scores || !isPlain(product, 1, false)) return undefined;
   const [queries, keys] = scores.inputs as [Value, Value];
   if (!isPlain(scores, attentionScale(queries), true)) return undefined;
-  const parts = [queries, keys, product.inputs[1]!].map(unsplit);
-  const [q, k, v] = parts;
-  if (!q || !k || !v || product.inputs[0]!.shape.length !== 4) return undefined;
-  return { q, k, v, batch: queries.shape[0]!, heads: queries.shape[1]! };
+  const weighted = product.inputs[0]!;
+  const [q, k, v] = [queries, keys, product.inputs[1]!].map(unsplit);
+  if (!q || !k || !v || weighted.shape.length !== 4) return undefined;
+  return { q, k, v, batch: queries.shape[0]!, heads: queries.shape[1]!, weights: weighted };
 }
 
 /** What `splitHeads` was given. */
 function unsplit(x: Value): Value | undefined {
   const swapped = made(x, 'Transpose');
-  if (swapped?.attributes.perm.join() !== SWAPPED.join()) return undefined;
-  return made(swapped.inputs[0]!, 'Reshape')?.inputs[0];
+  return isSwap(swapped) ? made(swapped.inputs[0]!, 'Reshape')?.inputs[0] : undefined;
+}
+
+function isSwap(node: OperatorNode | undefined): node is OperatorNode<'Transpose'> & OperatorNode {
+  return !!node && isKind(node, 'Transpose') && node.attributes.perm.join() === SWAPPED.join();
 }
 
 function isPlain(

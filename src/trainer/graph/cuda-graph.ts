@@ -4,15 +4,36 @@
  * recorded: a replay would read the host's memory where the lists have been. Attention is one kernel.
  */
 import { type Shape, sizeOf } from '../tensor.ts';
-import { type FoundAttention, foundAttention } from './attention.ts';
+import {
+  type FoundAttention,
+  type FoundGradient,
+  foundAttention,
+  foundGradient,
+  joinHeads,
+} from './attention.ts';
 import type { Graph, OperatorNode, Value } from './graph.ts';
-import { concat, expand, fusedAttention, matMul, reshape, slice } from './ops.ts';
+import {
+  cast,
+  concat,
+  expand,
+  fusedAttention,
+  matMul,
+  mul,
+  reduceSum,
+  reshape,
+  slice,
+  sub,
+} from './ops.ts';
 import { isKind, rewritten } from './rewrite.ts';
 import { normalAxis } from './shapes.ts';
 
 /** The same inputs and outputs. */
 export function cudaGraph(graph: Graph): Graph {
-  return rewritten(graph, { replace });
+  /** What attention gives, [B, N, H, D], by its weights. */
+  const attended = new Map<Value, Value>();
+  return rewritten(graph, {
+    replace: (node, inputs) => withAttention(node, inputs, attended) ?? withoutHost(node, inputs),
+  });
 }
 
 /** Whether no kernel of such a graph needs something of the host. */
@@ -22,13 +43,46 @@ export function isFreeOfHost(graph: Graph): boolean {
   );
 }
 
-function replace(node: OperatorNode, inputs: readonly Value[]): readonly Value[] | undefined {
+/**
+ * Attention in 16 bits as one operator, whose kernel does not write the weights: they are computed again in the backward pass.
+ * In float32 the kernel may compute with fewer bits than products do.
+ */
+function withAttention(
+  node: OperatorNode,
+  inputs: readonly Value[],
+  attended: Map<Value, Value>,
+): readonly Value[] | undefined {
+  const attention = inputs[0]!.dtype === 'float32' ? undefined : foundAttention(node, inputs[0]!);
+  if (attention) {
+    const mixed = fused(attention, node.outputs[0]!.shape);
+    attended.set(attention.weights, mixed);
+    return [mixed];
+  }
+  const found = foundGradient(node, inputs);
+  const mixed = found && attended.get(found.weights);
+  if (mixed) return [cast(scoreGradient(found, mixed), inputs[0]!.dtype)];
+  // What was cast for the sake of a sum that is not there any more.
+  if (!isKind(node, 'Cast')) return undefined;
+  const { node: before } = inputs[0]!;
+  const isBack = before.kind === 'operator' && isKind(before, 'Cast');
+  return isBack && before.inputs[0]!.dtype === node.attributes.to ? before.inputs : undefined;
+}
+
+/**
+ * The gradient P (dP - D) of the scores, where D is the sum of dP P over a row: that of dO O over a head, with O = P v, as
+ * dP = dO v^T (Dao et al. 2022, "FlashAttention", B.2).
+ */
+function scoreGradient({ weights, dWeights, dMixed }: FoundGradient, mixed: Value): Value {
+  const products = mul(cast(dMixed, 'float32'), cast(mixed, 'float32'));
+  const total = joinHeads(reduceSum(products, [-1], true)); // [B, H, N, 1]
+  return mul(weights, sub(dWeights, cast(total, weights.dtype)));
+}
+
+function withoutHost(node: OperatorNode, inputs: readonly Value[]): readonly Value[] | undefined {
   if (isOneForMany(node)) {
     const [a, b] = inputs as [Value, Value];
     return [matMul(expand(a, [...b.shape.slice(0, -2), ...a.shape]), b)];
   }
-  const found = inputs[0]!.dtype === 'float32' ? undefined : foundAttention(node, inputs[0]!);
-  if (found) return [fused(found, node.outputs[0]!.shape)];
   if (!hasUnequalParts(node)) return undefined;
   const axis = axisOf(node);
   if (isKind(node, 'Split')) {
@@ -42,10 +96,6 @@ function replace(node: OperatorNode, inputs: readonly Value[]): readonly Value[]
   return equal.length > MOST_PARTS ? undefined : [concat(equal, axis)];
 }
 
-/**
- * Attention as one operator, whose kernel does not write the weights: they are computed again in the backward pass. In float32
- * the kernel may compute with fewer bits than products do.
- */
 function fused({ q, k, v, batch, heads }: FoundAttention, shape: Shape): Value {
   const bySample = (x: Value) => {
     const width = x.shape.at(-1)!;

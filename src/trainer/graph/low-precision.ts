@@ -7,7 +7,6 @@ import { type DType, sizeOf } from '../tensor.ts';
 import type { Graph, OperatorNode, Value } from './graph.ts';
 import { cast } from './ops.ts';
 import { isKind, rewritten } from './rewrite.ts';
-import { standardForm } from './standard-operators.ts';
 
 export const LOW_TYPES = ['bfloat16', 'float16'] as const;
 export type LowType = (typeof LOW_TYPES)[number];
@@ -15,16 +14,22 @@ export type LowType = (typeof LOW_TYPES)[number];
 /** They add up in float32 whatever their type, which is what makes 16 bits enough. */
 const PRODUCTS: ReadonlySet<string> = new Set(['MatMul', 'FusedMatMul', 'Gemm', 'Conv']);
 
+/** They give numbers that they were given. */
+const MOVES: ReadonlySet<string> = new Set([
+  ...['Identity', 'Reshape', 'Expand', 'Transpose', 'Concat', 'Slice', 'Split'],
+]);
+
 /** They lose nothing more than the rounding of their result, and keep the type of what they are given. */
 const FOLLOWERS: ReadonlySet<string> = new Set([
-  ...['Add', 'Sub', 'Mul', 'Sigmoid', 'Tanh', 'Gelu'],
-  ...['Identity', 'Reshape', 'Expand', 'Transpose', 'Concat', 'Slice', 'Split', 'Gather', 'Where'],
+  ...['Add', 'Sub', 'Mul', 'Neg', 'Sigmoid', 'Tanh', 'Gelu', 'QuickGelu', 'Softmax'],
+  ...MOVES,
+  ...['Gather', 'Where'],
 ]);
 
 /** Further ones for which ONNX Runtime has kernels on CUDA in float16, but not in bfloat16. */
 const MORE_IN_FLOAT16 = {
   products: new Set<string>(['ConvTranspose']),
-  followers: new Set<string>(['Neg', 'Pad', 'QuickGelu']),
+  followers: new Set<string>(['Pad']),
 };
 
 /** Constants up to this size take the type of what they meet. */
@@ -42,10 +47,6 @@ export function lowPrecisionGraph(graph: Graph, low: LowType): Graph {
   function replace(node: OperatorNode, inputs: readonly Value[]): readonly Value[] | undefined {
     // Of another type - float64, whole numbers - nothing is changed, and a cast says itself what it gives.
     if (isKind(node, 'Cast') || !inputs.some(isFloat)) return undefined;
-    if (isKind(node, 'QuickGelu') && !isFloat16 && inputs[0]!.dtype === low) {
-      const parts = standardForm(node, inputs);
-      if (parts) return parts;
-    }
     const isLow = isProduct(node) || (follows(node) && allLow(inputs));
     const type: DType = isLow ? low : 'float32';
     const fitted = inputs.map((value) => (isFloat(value) ? typed(value, type) : value));
@@ -58,13 +59,28 @@ export function lowPrecisionGraph(graph: Graph, low: LowType): Graph {
   }
 
   function allLow(inputs: readonly Value[]): boolean {
-    const deciding = inputs.filter((value) => isFloat(value) && !isSmallConstant(value));
+    // A vector among tensors is a bias, which takes the type of what it is added to.
+    const rank = Math.max(...inputs.map(({ shape }) => shape.length));
+    const isBias = ({ shape }: Value) => shape.length === 1 && rank > 1;
+    const deciding = inputs.filter(
+      (value) => isFloat(value) && !isSmallConstant(value) && !isBias(value),
+    );
     return deciding.length > 0 && deciding.every(({ dtype }) => dtype === low);
   }
 
   const isFloat = ({ dtype }: Value) => dtype === 'float32' || dtype === low;
-  const typed = (value: Value, dtype: DType) =>
-    value.dtype === dtype ? value : cast(value, dtype);
+  const typed = (value: Value, dtype: DType) => {
+    if (value.dtype === dtype) return value;
+    return dtype === low && !isKept ? lowered(value) : cast(value, dtype);
+  };
+  /** Cast before it is moved: the same numbers, and half of what is moved. */
+  const lowered = (value: Value): Value => {
+    const { node, index } = value;
+    if (value.dtype === low) return value;
+    if (node.kind !== 'operator' || !MOVES.has(node.operator)) return cast(value, low);
+    const inputs = node.inputs.map((input) => (isFloat(input) ? lowered(input) : input));
+    return value.graph.apply(node.operator, inputs, node.attributes)[index]!;
+  };
 
   return rewritten(graph, {
     replace,
