@@ -4,8 +4,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // They start the real ComfyUI and take minutes: `npm run test:comfyui`, `npm run test:browser`.
-    exclude: ['test/comfyui/**', 'test/browser/**', 'test/webgpu/**'],
+    // They start the real ComfyUI, or need drivers and libraries, and take minutes: `npm run test:comfyui` and others.
+    exclude: ['test/comfyui/**', 'test/browser/**', 'test/webgpu/**', 'test/cuda/**'],
     testTimeout: 60_000,
     pool: 'forks',
     maxWorkers: 2,

@@ -18,15 +18,19 @@ reason=''
 
 say() { printf 'stand-in-cuda: %s\n' "$1" >&2; }
 
-# The wheel is taken as it is: its Python part is not used, so any Python may fetch it.
+# The wheel is taken as it is: its Python part is not used, so any Python may fetch it, and one without pip gets it.
 fetch_provider() {
   local work="$provider.new"
   rm -rf "$work"
   mkdir -p "$work"
+  if ! "$python" -m pip --version >/dev/null 2>&1; then
+    "$python" -m venv "$work/venv" >&2 || return 1
+    python="$work/venv/bin/python"
+  fi
   "$python" -m pip download -q --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
     --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 -d "$work" "$wheel" >&2 &&
     "$python" -m zipfile -e "$work"/*.whl "$work/packages" &&
-    rm "$work"/*.whl && mv "$work" "$provider" && say "the provider is in $provider"
+    rm -rf "$work"/*.whl "$work/venv" && mv "$work" "$provider" && say "the provider is in $provider"
 }
 
 # A library with the given symbols under the version that the provider asks for, where it asks for one.

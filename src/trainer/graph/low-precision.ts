@@ -73,11 +73,14 @@ export function lowPrecisionGraph(graph: Graph, low: LowType): Graph {
     if (value.dtype === dtype) return value;
     return dtype === low && !isKept ? lowered(value) : cast(value, dtype);
   };
-  /** Cast before it is moved: the same numbers, and half of what is moved. */
+  /** Cast before it is moved, where that is no more to cast: the same numbers, and half of what is moved. */
   const lowered = (value: Value): Value => {
     const { node, index } = value;
     if (value.dtype === low) return value;
     if (node.kind !== 'operator' || !MOVES.has(node.operator)) return cast(value, low);
+    const sources = sourcesOf(value);
+    const total = [...sources].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    if (sources.size > 1 && total >= sizeOf(value.shape)) return cast(value, low);
     const inputs = node.inputs.map((input) => (isFloat(input) ? lowered(input) : input));
     return value.graph.apply(node.operator, inputs, node.attributes)[index]!;
   };
@@ -92,6 +95,13 @@ export function lowPrecisionGraph(graph: Graph, low: LowType): Graph {
         ]),
       ),
   });
+}
+
+/** What the numbers of a value were before they were moved. */
+function sourcesOf(value: Value): Set<Value> {
+  const { node } = value;
+  if (node.kind !== 'operator' || !MOVES.has(node.operator)) return new Set([value]);
+  return new Set(node.inputs.flatMap((input) => [...sourcesOf(input)]));
 }
 
 function isSmallConstant({ node, shape }: Value): boolean {
