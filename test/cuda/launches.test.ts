@@ -46,4 +46,11 @@ describe.skipIf(NO_CUDA)('a distillation', () => {
     }
     expect(threads).toBe(1);
   });
+
+  test('has one working memory for its programs, but for recorded ones', async () => {
+    const of = async (graphs: boolean) =>
+      (await launches({ config: 'dit-s', precision: 'bf16', batch: 8, graphs, steps: 1 }))
+        .mostBytes;
+    expect(await of(false)).toBeLessThan(0.8 * (await of(true)));
+  });
 });

@@ -29,7 +29,8 @@ export class DeviceMemory {
   /** Whether memory is at addresses, so that a part of a tensor is a tensor too. */
   readonly hasAddresses: boolean;
   readonly #engine: Engine;
-  readonly #info: Pointer;
+  /** ONNX Runtime's description of it. */
+  readonly info: Pointer;
   readonly #runOptions: Pointer;
   /** Programs that copy, by type of element. */
   readonly #copiers = new Map<DType, Pointer>();
@@ -39,7 +40,7 @@ export class DeviceMemory {
     const { api } = engine;
     this.hasAddresses = name === MEMORY_NAMES.cuda;
     this.#engine = engine;
-    this.#info = api.create(
+    this.info = api.create(
       'CreateMemoryInfo',
       name,
       DEVICE_ALLOCATOR,
@@ -52,7 +53,7 @@ export class DeviceMemory {
   /** Room on the device for a tensor like `tensor`; what it holds is undefined. Throws ENGINE when there is none. */
   allocate({ shape, dtype }: Form): Pointer {
     const { api } = this.#engine;
-    this.#allocator ??= api.create('CreateAllocator', this.#copier('float32'), this.#info);
+    this.#allocator ??= api.create('CreateAllocator', this.#copier('float32'), this.info);
     return api.create(
       'CreateTensorAsOrtValue',
       this.#allocator,
@@ -69,7 +70,7 @@ export class DeviceMemory {
     const bytes = ELEMENT_BYTES[dtype];
     return api.create(
       'CreateTensorWithDataAsOrtValue',
-      this.#info,
+      this.info,
       address + BigInt(start * bytes),
       sizeOf(shape) * bytes,
       dimensions(shape),

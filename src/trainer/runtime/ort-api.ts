@@ -70,6 +70,12 @@ const FUNCTIONS = {
     216,
     'void *$(void *, const char *, const char **, const char **, size_t)',
   ],
+  CreateArenaCfg: [156, 'void *$(size_t, int, int, int, _Out_ void **)'],
+  ReleaseArenaCfg: [157, 'void $(void *)'],
+  CreateAndRegisterAllocatorV2: [
+    259,
+    'void *$(void *, const char *, void *, void *, const char **, const char **, size_t)',
+  ],
 } as const;
 
 export type FunctionName = keyof typeof FUNCTIONS;

@@ -97,6 +97,32 @@ export function appendProvider(
   api.call('SessionOptionsAppendExecutionProvider', session, provider, keys, values, keys.length);
 }
 
+/** What stands for no limit, and for the library's own choice. */
+const UNLIMITED = 2n ** 64n - 1n;
+const USUAL = -1;
+/** kSameAsRequested, as in CUDA_OPTIONS. */
+const AS_REQUESTED = 1;
+
+/** One arena for the working memory of all sessions on CUDA, so that programs which take turns share it. Before the first session. */
+export function shareArena(
+  api: OrtApi,
+  environment: Pointer,
+  memory: Pointer,
+  options: ProviderOptions,
+): void {
+  const all = { ...CUDA_OPTIONS, ...options };
+  const [keys, values] = [Object.keys(all), Object.values(all)];
+  const most = BigInt(all['gpu_mem_limit'] ?? UNLIMITED);
+  const arena = api.create('CreateArenaCfg', most, AS_REQUESTED, USUAL, USUAL);
+  try {
+    const register = 'CreateAndRegisterAllocatorV2';
+    const provider = 'CUDAExecutionProvider';
+    api.call(register, environment, provider, memory, arena, keys, values, keys.length);
+  } finally {
+    api.release('ReleaseArenaCfg', arena);
+  }
+}
+
 /** The generic function does not know CUDA, which has options of a type of its own. */
 function appendCuda(api: OrtApi, session: Pointer, options: ProviderOptions): void {
   const [keys, values] = [Object.keys(options), Object.values(options)];

@@ -15,7 +15,7 @@
 /* What handles point to: nobody reads it. */
 #define HANDLE ((void *)0x1000)
 
-/* Counts one more of what is named; while a stream is recorded, under `recorded: NAME`. */
+/* Counts one more of what is named; apart, while a stream is recorded. */
 void card_count(const char *name);
 
 /* A function that is counted and does nothing else. */

@@ -13,11 +13,13 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- counts ---- */
 
-#define NAME_BYTES 400
-#define MOST_NAMES 4096
+#define NAME_BYTES 64
+#define MOST_NAMES 256
+/* [1]: while a stream is recorded. */
+typedef long Count[2];
 static struct {
   char name[NAME_BYTES];
-  long count;
+  Count count;
 } counts[MOST_NAMES];
 static int names;
 static int is_recording;
@@ -28,18 +30,22 @@ static FILE *trace;
 static pthread_t threads[MOST_THREADS];
 static int thread_count;
 
-void card_count(const char *what) {
-  char name[NAME_BYTES];
-  snprintf(name, sizeof name, "%s%s", is_recording ? "recorded: " : "", what);
-  pthread_mutex_lock(&lock);
-  if (trace) fprintf(trace, "%s\n", name);
-  int i = 0;
-  while (i < names && strcmp(counts[i].name, name)) i++;
-  if (i == names && names < MOST_NAMES) strcpy(counts[names++].name, name);
-  if (i < MOST_NAMES) counts[i].count++;
+/* With the lock held. */
+static void note(Count count, const char *name) {
+  count[is_recording]++;
+  if (trace) fprintf(trace, "%s%s\n", is_recording ? "recorded: " : "", name);
   int t = 0;
   while (t < thread_count && !pthread_equal(threads[t], pthread_self())) t++;
   if (t == thread_count && t < MOST_THREADS) threads[thread_count++] = pthread_self();
+}
+
+void card_count(const char *name) {
+  pthread_mutex_lock(&lock);
+  int i = 0;
+  while (i < names && strcmp(counts[i].name, name)) i++;
+  if (i == MOST_NAMES) abort();
+  if (i == names) snprintf(counts[names++].name, NAME_BYTES, "%s", name);
+  note(counts[i].count, name);
   pthread_mutex_unlock(&lock);
 }
 
@@ -301,6 +307,7 @@ typedef struct {
 typedef struct {
   const void *function;
   const char *name;
+  Count count;
 } Kernel;
 static Kernel *kernels;
 static int kernel_count, kernel_room, kernels_sorted;
@@ -323,7 +330,7 @@ void __cudaRegisterFunction(void **binary, const char *function, char *device_fu
     kernel_room = kernel_room ? 2 * kernel_room : 4096;
     kernels = realloc(kernels, kernel_room * sizeof *kernels);
   }
-  kernels[kernel_count++] = (Kernel){function, name};
+  kernels[kernel_count++] = (Kernel){function, name, {0, 0}};
 }
 static int by_function(const void *a, const void *b) {
   const char *x = ((const Kernel *)a)->function, *y = ((const Kernel *)b)->function;
@@ -335,12 +342,11 @@ static int launched(const void *function) {
     qsort(kernels, kernel_count, sizeof *kernels, by_function);
     kernels_sorted = kernel_count;
   }
-  Kernel key = {function, NULL};
-  const Kernel *found = bsearch(&key, kernels, kernel_count, sizeof *kernels, by_function);
+  Kernel key = {function, NULL, {0, 0}};
+  Kernel *found = bsearch(&key, kernels, kernel_count, sizeof *kernels, by_function);
+  if (!found) card_unexpected("a kernel that was not registered");
+  note(found->count, found->name);
   pthread_mutex_unlock(&lock);
-  char name[NAME_BYTES];
-  snprintf(name, sizeof name, "kernel %s", found ? found->name : "without a name");
-  card_count(name);
   return SUCCESS;
 }
 int __cudaPushCallConfiguration(Size grid, Size block, size_t shared, void *stream) {
@@ -395,15 +401,24 @@ void card_reset(void) {
   pthread_mutex_lock(&lock);
   names = thread_count = 0;
   memset(counts, 0, sizeof counts);
+  for (int i = 0; i < kernel_count; i++) memset(kernels[i].count, 0, sizeof kernels[i].count);
   most_held = held;
   pthread_mutex_unlock(&lock);
 }
-/* Lines `COUNT NAME`; returns their length. */
+static long report(char *out, long size, const char *kind, const char *name, const Count count) {
+  long length = 0;
+  for (int r = 0; r < 2; r++)
+    if (count[r] && size - length > 0)
+      length += snprintf(out + length, size - length, "%ld %s%s%s\n", count[r], r ? "recorded: " : "", kind, name);
+  return length;
+}
+/* Lines `COUNT NAME`, as many as `size` bytes hold; returns their length. */
 long card_report(char *out, long size) {
   pthread_mutex_lock(&lock);
   long length = snprintf(out, size, "%zu bytes held\n%zu most bytes held\n%d threads\n", held, most_held, thread_count);
-  for (int i = 0; i < names && length < size - 2 * NAME_BYTES; i++)
-    length += snprintf(out + length, size - length, "%ld %s\n", counts[i].count, counts[i].name);
+  for (int i = 0; i < names; i++) length += report(out + length, size - length, "", counts[i].name, counts[i].count);
+  for (int i = 0; i < kernel_count; i++)
+    length += report(out + length, size - length, "kernel ", kernels[i].name, kernels[i].count);
   pthread_mutex_unlock(&lock);
   return length;
 }
