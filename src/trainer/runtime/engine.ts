@@ -16,7 +16,6 @@ import {
   type Precision,
   type ProviderOptions,
   prepareProvider,
-  shareArena,
 } from './providers.ts';
 import { noteMade } from './whole.ts';
 
@@ -121,8 +120,7 @@ export class Engine {
     if (device === 'cuda') this.#thread = this.api.thread();
     if (device !== 'cpu') this.memory = new DeviceMemory(this, MEMORY_NAMES[device]);
     // What was recorded finds its working memory as it was left: others must not take it meanwhile.
-    if (device === 'cuda' && !capture)
-      shareArena(this.api, this.environment, this.memory!.info, providerOptions);
+    if (device === 'cuda' && !capture) this.memory?.shareArena(providerOptions);
   }
 
   /** A session over an encoded model, on the shared threads and arena of this engine's device. Throws ENGINE. */

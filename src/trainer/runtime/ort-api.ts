@@ -72,6 +72,7 @@ const FUNCTIONS = {
   ],
   CreateArenaCfg: [156, 'void *$(size_t, int, int, int, _Out_ void **)'],
   ReleaseArenaCfg: [157, 'void $(void *)'],
+  AddRunConfigEntry: [165, 'void *$(void *, const char *, const char *)'],
   CreateAndRegisterAllocatorV2: [
     259,
     'void *$(void *, const char *, void *, void *, const char **, const char **, size_t)',

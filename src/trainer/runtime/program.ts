@@ -161,6 +161,7 @@ export class Program {
     api.release('ReleaseSession', this.#session);
     for (const bound of this.#bound.values()) this.#engine.unbind(bound);
     this.#bound.clear();
+    this.#engine.memory?.giveBack();
   }
 
   #begin(): void {
