@@ -11,6 +11,17 @@ const ALIGNMENT = 64;
 /** Elements that are copied at once. */
 const WINDOW = 1 << 24;
 
+/** Elements of a vector whose host side is kept from one copy to the next, as of what is copied in every step. */
+const MOST_KEPT = 1 << 20;
+
+/** Elements of the vector from `start` on, on the host and on the device. */
+interface Window {
+  readonly start: number;
+  readonly staging: Tensor<'float32'>;
+  readonly host: Pointer;
+  readonly place: Pointer;
+}
+
 /** Host tensors one after the other as a vector; what lies between them is 0 once they are uploaded. */
 export class DeviceVector implements Disposable {
   readonly length: number;
@@ -23,6 +34,7 @@ export class DeviceVector implements Disposable {
   readonly #block: Pointer;
   /** The block, and all parts of it that are bound. */
   readonly #places: Pointer[] = [];
+  #kept: Window | undefined;
 
   /** Throws ENGINE when the device has no room. */
   constructor(host: readonly Tensor<'float32'>[], memory: DeviceMemory, engine: Engine) {
@@ -56,16 +68,16 @@ export class DeviceVector implements Disposable {
   }
 
   async upload(): Promise<void> {
-    await this.#inWindows(async (start, window, copy) => {
-      this.#overlaps(start, window, (piece, part) => part.set(piece));
-      await copy((host, place) => [host, place]);
+    await this.#inWindows(async (window) => {
+      this.#overlaps(window, (piece, part) => part.set(piece));
+      await this.#memory.copy(window.staging, window.host, window.place);
     });
   }
 
   async download(): Promise<void> {
-    await this.#inWindows(async (start, window, copy) => {
-      await copy((host, place) => [place, host]);
-      this.#overlaps(start, window, (piece, part) => piece.set(part));
+    await this.#inWindows(async (window) => {
+      await this.#memory.copy(window.staging, window.place, window.host);
+      this.#overlaps(window, (piece, part) => piece.set(part));
     });
   }
 
@@ -73,32 +85,34 @@ export class DeviceVector implements Disposable {
     for (const place of this.#places.toReversed()) this.#engine.drop(place);
   }
 
-  /** Calls `work` with the host's side of each window, and what copies it. */
-  async #inWindows(
-    work: (
-      start: number,
-      window: Float32Array,
-      copy: (way: (host: Pointer, place: Pointer) => [Pointer, Pointer]) => Promise<void>,
-    ) => Promise<void>,
-  ): Promise<void> {
+  /** Calls `work` with each window. */
+  async #inWindows(work: (window: Window) => Promise<void>): Promise<void> {
+    if (this.length <= MOST_KEPT) {
+      this.#kept ??= this.#window(0, this.length, this.#places);
+      return work(this.#kept);
+    }
     for (let start = 0; start < this.length; start += WINDOW) {
-      const window = new Float32Array(Math.min(WINDOW, this.length - start));
-      const tensor = float32(window, [window.length]);
-      const host = this.#engine.bind(tensor);
-      const place = this.#engine.hold(this.#memory.part(this.#block, start, tensor));
+      const places: Pointer[] = [];
+      const window = this.#window(start, Math.min(start + WINDOW, this.length), places);
       try {
-        await work(start, window, (way) => this.#memory.copy(tensor, ...way(host.value, place)));
+        await work(window);
       } finally {
-        this.#engine.drop(place);
-        this.#engine.unbind(host);
+        for (const place of places) this.#engine.drop(place);
       }
     }
   }
 
+  #window(start: number, end: number, places: Pointer[]): Window {
+    const staging = float32(new Float32Array(end - start), [end - start]);
+    const { value: host } = this.#engine.bind(staging);
+    const place = this.#engine.hold(this.#memory.part(this.#block, start, staging));
+    places.push(host, place);
+    return { start, staging, host, place };
+  }
+
   /** Calls `each` with what lies in a window of each host tensor, and where. */
   #overlaps(
-    start: number,
-    window: Float32Array,
+    { start, staging: { data: window } }: Window,
     each: (piece: Float32Array, part: Float32Array) => void,
   ): void {
     const end = start + window.length;
