@@ -7,6 +7,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { cudaGraph } from '../src/trainer/graph/cuda-graph.ts';
 import type { Graph, OperatorNode, Value } from '../src/trainer/graph/graph.ts';
 import { LOW_TYPES, lowPrecisionGraph } from '../src/trainer/graph/low-precision.ts';
 import { NetworkConfigSchema } from '../src/trainer/nn/config.ts';
@@ -106,7 +107,7 @@ async function gradients(made: GradientCase, draws: readonly Feeds[], right: rea
   };
   const results: Record<string, object> = {};
   for (const low of LOW_TYPES) {
-    const graph = lowPrecisionGraph(made.graph, low);
+    const graph = cudaGraph(lowPrecisionGraph(made.graph, low));
     results[low] = await errors(roundingGraph(graph, low));
     if (low !== 'bfloat16') continue;
     const lossId = graph.outputs.get('loss')!.id;

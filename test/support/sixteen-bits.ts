@@ -2,6 +2,7 @@
  * @file Programs in 16 bits on the processor as a card computes them: each result of 16 bits is computed in float32 and
  * rounded. ONNX Runtime itself has no kernels in bfloat16 there, and between those in float16 it leaves roundings out.
  */
+import { cudaGraph } from '../../src/trainer/graph/cuda-graph.ts';
 import type { Graph, OperatorNode, Value } from '../../src/trainer/graph/graph.ts';
 import { type LowType, lowPrecisionGraph } from '../../src/trainer/graph/low-precision.ts';
 import { cast } from '../../src/trainer/graph/ops.ts';
@@ -41,5 +42,5 @@ export function roundingGraph(
 
 /** Makes an engine compute programs in `low` like that from now on. */
 export function roundTo(low: LowType, on: Engine): void {
-  on.formOf = (graph) => roundingGraph(lowPrecisionGraph(graph, low), low);
+  on.formOf = (graph) => roundingGraph(cudaGraph(lowPrecisionGraph(graph, low)), low);
 }

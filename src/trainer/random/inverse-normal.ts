@@ -1,13 +1,9 @@
 /** @file Normal numbers from random words by the inverse of the normal distribution function. */
 
-/** Most words that one call takes. */
-export const MAX_WORDS = 1024;
-
-/** Positions of the words in the tails; the slot after the last one is written too. */
-const tails = new Uint16Array(MAX_WORDS + 1);
+import { makeQuantiles, QUANTILES, TAILS, WORDS } from './vector-random.ts';
 
 /**
- * Sets out[i] for i in [from, to) to the standard normal quantile of (words[i - base] + 0.5) / 2^32.
+ * Sets out[i] for i in [from, to), at most MAX_WORDS, to the standard normal quantile of (words[i - base] + 0.5) / 2^32.
  *
  * Wichura, "Algorithm AS 241: The Percentage Points of the Normal Distribution", Applied Statistics 37 (1988), PPND16;
  * its coefficients are written here as the nearest doubles.
@@ -20,50 +16,23 @@ export function normalsFromWords(
   from: number,
   to: number,
 ): void {
-  // First the middle 85 % of the distribution, as if it were all, noting which words lie outside: without a branch that
-  // the processor would guess wrong at every seventh number.
-  let tailCount = 0;
-  for (let i = from; i < to; i++) {
-    const q = centred(words[i - base]!);
-    const r = 0.180625 - q * q;
-    out[i] = (q * middleNumerator(r)) / middleDenominator(r);
-    tails[tailCount] = i - base;
-    tailCount -= Math.floor(r); // r is in (-0.07, 0.19), negative in the tails
-  }
+  const start = from - base;
+  if (words !== WORDS) WORDS.set(words.subarray(start, to - base), start);
+  // First the middle 85 % of the distribution, as if it were all.
+  const tailCount = makeQuantiles(start, to - from);
+  out.set(QUANTILES.subarray(0, to - from), from);
   for (let k = 0; k < tailCount; k++) {
-    const position = tails[k]!;
-    const q = centred(words[position]!);
+    const place = TAILS[k]!;
+    const q = centred(words[start + place]!);
     // 0.5 - |q| is exact, so that the two tails mirror each other.
     const r = Math.sqrt(-Math.log(0.5 - Math.abs(q))) - 1.6;
-    out[base + position] = (Math.sign(q) * tailNumerator(r)) / tailDenominator(r);
+    out[from + place] = (Math.sign(q) * tailNumerator(r)) / tailDenominator(r);
   }
 }
 
 /** Probability of a word, less one half. */
 function centred(word: number): number {
   return (word + 0.5) * 2 ** -32 - 0.5;
-}
-
-function middleNumerator(r: number): number {
-  let sum = 2509.0809287301227;
-  sum = sum * r + 33430.57558358813;
-  sum = sum * r + 67265.7709270087;
-  sum = sum * r + 45921.95393154987;
-  sum = sum * r + 13731.69376550946;
-  sum = sum * r + 1971.5909503065513;
-  sum = sum * r + 133.14166789178438;
-  return sum * r + 3.3871328727963665;
-}
-
-function middleDenominator(r: number): number {
-  let sum = 5226.495278852854;
-  sum = sum * r + 28729.085735721943;
-  sum = sum * r + 39307.89580009271;
-  sum = sum * r + 21213.794301586597;
-  sum = sum * r + 5394.196021424751;
-  sum = sum * r + 687.1870074920579;
-  sum = sum * r + 42.31333070160091;
-  return sum * r + 1;
 }
 
 function tailNumerator(r: number): number {

@@ -6,21 +6,14 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { bug, FlowstepError } from '../../errors.ts';
-import { MAX_WORDS, normalsFromWords } from './inverse-normal.ts';
+import { normalsFromWords } from './inverse-normal.ts';
 import { type Seed, seedWords } from './seed.ts';
+import { type Counter, MAX_WORDS, makeWords, WORDS } from './vector-random.ts';
 
-const ROUNDS = 10;
-const M0 = 0xd2511f53;
-const M1 = 0xcd9e8d57;
 const WORDS_PER_BLOCK = 4;
-
-/** Words made at a time: few enough to stay in the first-level cache. */
-const CHUNK_WORDS = MAX_WORDS;
 
 /** Numbers filled between two turns of the event loop: less than a millisecond. */
 const SLICE = 32_768;
-
-const chunk = new Uint32Array(CHUNK_WORDS);
 
 /** Uniform on [0, 1), multiples of 2^-24, into out[from, to). */
 export function fillUniform(
@@ -111,77 +104,24 @@ function forEachChunk(
   const [keyLow, keyHigh] = seedWords(seed);
   const stepHigh = Math.floor(step / 2 ** 32);
   const first = from - (from % WORDS_PER_BLOCK);
-  for (let base = first; base < to; base += CHUNK_WORDS) {
-    const end = Math.min(base + CHUNK_WORDS, to);
-    const blocks = 2 * Math.ceil((end - base) / (2 * WORDS_PER_BLOCK));
-    const block = base / WORDS_PER_BLOCK;
-    philoxBlocks(chunk, blocks, block, step, stream, stepHigh, keyLow, keyHigh);
-    use(chunk, base, Math.max(base, from), end);
+  for (let base = first; base < to; base += MAX_WORDS) {
+    const end = Math.min(base + MAX_WORDS, to);
+    const blocks = Math.ceil((end - base) / WORDS_PER_BLOCK);
+    makeWords(blocks, [base / WORDS_PER_BLOCK, step, stream, stepHigh, keyLow, keyHigh]);
+    use(WORDS, base, Math.max(base, from), end);
   }
 }
 
 /**
- * Writes `blocks` (an even number of) blocks of four words to `out`: those of the counters (c0, c1, c2, c3),
- * (c0 + 1, c1, c2, c3) and so on under the key (k0, k1), all taken as 32-bit words.
+ * Writes `blocks` blocks of four words to `out`: those of the counters (c0, c1, c2, c3), (c0 + 1, c1, c2, c3) and so on under
+ * the key (k0, k1), all taken as 32-bit words.
  */
-export function philoxBlocks(
-  out: Uint32Array,
-  blocks: number,
-  c0: number,
-  c1: number,
-  c2: number,
-  c3: number,
-  k0: number,
-  k1: number,
-): void {
-  // Two blocks, a and b, side by side: a round waits for the one before, so one block leaves the processor idle.
-  for (let block = 0; block < blocks; block += 2) {
-    let a0 = (c0 + block) | 0;
-    let a1 = c1 | 0;
-    let a2 = c2 | 0;
-    let a3 = c3 | 0;
-    let b0 = (c0 + block + 1) | 0;
-    let b1 = a1;
-    let b2 = a2;
-    let b3 = a3;
-    let key0 = k0 | 0;
-    let key1 = k1 | 0;
-    for (let round = 0; round < ROUNDS; round++) {
-      const aLow0 = Math.imul(M0, a0);
-      const aLow1 = Math.imul(M1, a2);
-      const aHigh0 = mulHigh(M0, a0, aLow0);
-      const aHigh1 = mulHigh(M1, a2, aLow1);
-      a0 = aHigh1 ^ a1 ^ key0;
-      a1 = aLow1;
-      a2 = aHigh0 ^ a3 ^ key1;
-      a3 = aLow0;
-      const bLow0 = Math.imul(M0, b0);
-      const bLow1 = Math.imul(M1, b2);
-      const bHigh0 = mulHigh(M0, b0, bLow0);
-      const bHigh1 = mulHigh(M1, b2, bLow1);
-      b0 = bHigh1 ^ b1 ^ key0;
-      b1 = bLow1;
-      b2 = bHigh0 ^ b3 ^ key1;
-      b3 = bLow0;
-      key0 = (key0 + 0x9e3779b9) | 0;
-      key1 = (key1 + 0xbb67ae85) | 0;
-    }
-    const at = block * WORDS_PER_BLOCK;
-    out[at] = a0;
-    out[at + 1] = a1;
-    out[at + 2] = a2;
-    out[at + 3] = a3;
-    out[at + 4] = b0;
-    out[at + 5] = b1;
-    out[at + 6] = b2;
-    out[at + 7] = b3;
+export function philoxBlocks(out: Uint32Array, blocks: number, ...counterAndKey: Counter): void {
+  const [c0, ...others] = counterAndKey;
+  const most = MAX_WORDS / WORDS_PER_BLOCK;
+  for (let block = 0; block < blocks; block += most) {
+    const count = Math.min(most, blocks - block);
+    makeWords(count, [c0 + block, ...others]);
+    out.set(WORDS.subarray(0, count * WORDS_PER_BLOCK), block * WORDS_PER_BLOCK);
   }
-}
-
-/**
- * The upper 32 bits of the 64-bit product of two words, `low` being its lower 32. In double precision the product is off
- * by at most 2^10; without its lower word it is a multiple of 2^32, to which adding one half and truncating brings it back.
- */
-function mulHigh(multiplier: number, word: number, low: number): number {
-  return ((multiplier * (word >>> 0) - (low >>> 0)) * 2 ** -32 + 0.5) | 0;
 }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { MAX_WORDS, normalsFromWords } from '../../../src/trainer/random/inverse-normal.ts';
+import { normalsFromWords } from '../../../src/trainer/random/inverse-normal.ts';
+import { MAX_WORDS } from '../../../src/trainer/random/vector-random.ts';
 
 function quantile(word: number): number {
   const out = new Float32Array(1);
