@@ -45,6 +45,9 @@ export async function selfTest(device: Device): Promise<SelfTest> {
       throw new FlowstepError(
         'ENGINE',
         `a test program gave ${output[wrong]} where ${right[wrong]} is right`,
+        {
+          hint: 'The device or its driver computes wrongly: update the driver, or take --device cpu.',
+        },
       );
     }
     const { version } = api;
