@@ -1,7 +1,7 @@
 /** @file A graph with ONNX's own operators alone, for programs and devices that have not those of ONNX Runtime. */
-import { attentionByProducts } from './attention.ts';
+import { attentionScale, joinHeads, splitHeads } from './attention.ts';
 import type { Graph, OperatorNode, Value } from './graph.ts';
-import { matMul, mul, reshape, sigmoid, transpose } from './ops.ts';
+import { matMul, mul, reshape, sigmoid, softmax, transpose } from './ops.ts';
 import { isKind, rewritten } from './rewrite.ts';
 
 /** The same inputs and outputs; nodes in the same order. */
@@ -21,9 +21,11 @@ export function standardForm(
     return [alpha === 1 ? product : mul(product, alpha)];
   }
   if (isKind(node, 'Attention')) {
-    const [q, k, v] = inputs as [Value, Value, Value];
-    const mixed = attentionByProducts([q, k, v], q.shape[0]!, node.attributes.q_num_heads);
-    return [reshape(mixed, q.shape)];
+    const batch = inputs[0]!.shape[0]!;
+    const split = (x: Value) => splitHeads(x, batch, node.attributes.q_num_heads);
+    const [q, k, v] = inputs.map(split) as [Value, Value, Value];
+    const weights = softmax(mul(matMul(q, swapped(k)), attentionScale(q)));
+    return [reshape(joinHeads(matMul(weights, v)), node.outputs[0]!.shape)];
   }
   if (isKind(node, 'QuickGelu')) {
     const { alpha } = node.attributes;

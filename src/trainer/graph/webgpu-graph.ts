@@ -30,6 +30,7 @@ export function webGpuTensor(tensor: Tensor): Tensor {
 
 function replace(node: OperatorNode, inputs: readonly Value[]): readonly Value[] | undefined {
   const { graph } = inputs[0]!;
+  if (isKind(node, 'Attention')) return standardForm(node, inputs);
   if (isKind(node, 'FusedMatMul')) {
     // There is no fused product but of two matrices.
     const [a, b] = inputs as [Value, Value];

@@ -3,7 +3,6 @@
  * makes all calls. CUDA needs that: its provider keeps handles of libraries, and recordings, for each thread that calls it. What
  * was recorded on one thread would be recorded again on the next, and a recording runs a program more than once.
  */
-import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import type koffi from 'koffi';
 import { FlowstepError } from '../../errors.ts';
@@ -16,16 +15,17 @@ export interface Call {
 }
 
 interface Start {
-  /** Where koffi lies. */
-  readonly koffi: string;
+  /** A module that finds koffi. */
+  readonly from: string;
   readonly config: Parameters<typeof koffi.config>[0];
   readonly library: string;
 }
 
 /** A text, since a file would need Node to read TypeScript in threads, which it does not do when run from source. */
 const PROGRAM = `
+const { createRequire } = require('node:module');
 const { parentPort, workerData } = require('node:worker_threads');
-const koffi = require(workerData.koffi);
+const koffi = createRequire(workerData.from)('koffi');
 koffi.config(workerData.config);
 // Koffi crashes in a thread that has loaded nothing; and what is loaded must stay reachable.
 const library = koffi.load(workerData.library);
@@ -43,15 +43,14 @@ export class CallThread {
 
   /** Calls functions of the library at a path; `config` is koffi's. */
   constructor(library: string, config: Start['config']) {
-    const at = createRequire(import.meta.url).resolve('koffi');
-    const start: Start = { koffi: at, config, library };
+    const start: Start = { from: import.meta.url, config, library };
     this.#worker = new Worker(PROGRAM, { eval: true, workerData: start });
-    // A process may end with the thread waiting.
-    this.#worker.unref();
     this.#worker.on('message', (result: unknown) => this.#end?.(undefined, result));
     this.#worker.on('error', (cause) =>
       this.#end?.(new FlowstepError('INTERNAL', 'internal: the thread for calls', { cause })),
     );
+    // A process may end with the thread waiting. After the listeners, which keep it.
+    this.#worker.unref();
   }
 
   /** The function's result. One call at a time. */
