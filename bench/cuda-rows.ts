@@ -95,18 +95,24 @@ const TOLERANCES: Readonly<Record<string, number>> = {
 
 async function correctness(config: string): Promise<void> {
   const right = await ours('curve', config);
-  for (const precision of device === 'cuda' ? list(values.precisions) : ['fp32']) {
-    const found = await ours('curve', config, '--device', device, '--precision', precision);
+  const compare = async (section: string, precision: string, ...more: string[]) => {
+    const how = ['--device', device, '--precision', precision, ...more];
+    const found = await ours('curve', config, ...how);
     const error = right.error ?? found.error;
     const online = difference(found['online'], right['online']);
     const gradient = difference(found['gradient'], right['gradient']);
     const isRight = online <= (TOLERANCES[precision] ?? 0);
     const row = error ? { error } : { isRight, online, gradient, right, found };
-    keep('correctness', `${config} ${precision}`, row);
+    keep(section, `${config} ${precision}`, row);
+  };
+  for (const precision of device === 'cuda' ? list(values.precisions) : ['fp32']) {
+    await compare('correctness', precision);
     if (device === 'cpu' || isLate()) continue;
     const how = ['--device', device, '--precision', precision, '--steps', '1', '--strict'];
     const { error: refusal } = await ours('curve', config, ...how);
     keep('everyNodeOnTheCard', `${config} ${precision}`, refusal ?? true);
+    // Replays are right when they tell the same as runs.
+    if (device === 'cuda' && !isLate()) await compare('correctnessRecorded', precision, '--graphs');
   }
 }
 

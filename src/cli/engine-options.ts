@@ -100,7 +100,7 @@ export function addEngineChoices(
     )
     .option(
       '--gpu-memory <GIB>',
-      "most of the card's memory that a program takes to work in, on CUDA (default: all that is free)",
+      "most of the card's memory that is taken, on CUDA (default: all that is free)",
       realNumber(0.1, MAX_GPU_GIB),
     );
 }
