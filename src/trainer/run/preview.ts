@@ -42,6 +42,7 @@ export class Preview {
       fillNormal(data, this.#seed, STREAMS.preview, draw);
       return float32(data, [count, ...sample]);
     };
+    this.#sampler.changed();
     return this.#sampler.run(
       {
         solver: this.#solver,

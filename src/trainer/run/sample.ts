@@ -68,7 +68,7 @@ const DEVICE_BATCHES = 8;
 /** Names of the inputs of what guidance leads away from begin with this. */
 const NEGATIVE = 'negative/';
 
-/** A solver as a program over a batch of at most `count` samples; it can run many times, with the model's weights as they are then. */
+/** A solver as a program over a batch of at most `count` samples; it can run many times. */
 export class Sampler {
   readonly #network: NetworkConfig;
   readonly #student: StudentSettings | undefined;
@@ -142,11 +142,15 @@ export class Sampler {
     this.#unguided = isPartly ? this.#compile(model, stepper, false) : undefined;
   }
 
+  /** To be called when the model's weights have changed: elsewhere than on the CPU they are brought to the device once. */
+  changed(): void {
+    for (const network of this.#own) network.changed();
+  }
+
   /** Samples from the request's noise. Throws INTERRUPTED when the signal is aborted. */
   async run(request: SampleRequest, signal?: AbortSignal): Promise<Tensor<'float32'>> {
     const { noise } = request;
     const out = noise.data.slice();
-    for (const network of this.#own) network.changed();
     await this.integrate(out, this.#strides(request, out), request, signal);
     return float32(out, noise.shape);
   }
