@@ -80,8 +80,7 @@ export interface FoundAttention {
 
 /** What attends where `node` is the last operator of `attentionByProducts`, `input` being what it is given; undefined elsewhere. */
 export function foundAttention(node: OperatorNode, input: Value): FoundAttention | undefined {
-  if (!isKind(node, 'Transpose') || node.attributes.perm.join() !== SWAPPED.join())
-    return undefined;
+  if (!isSwap(node)) return undefined;
   const product = made(input, 'FusedMatMul');
   const weights = product && made(product.inputs[0]!, 'Softmax');
   const scores = weights && made(weights.inputs[0]!, 'FusedMatMul');

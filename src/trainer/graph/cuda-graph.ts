@@ -12,6 +12,7 @@ import {
   joinHeads,
 } from './attention.ts';
 import type { Graph, OperatorNode, Value } from './graph.ts';
+import { isLow } from './low-precision.ts';
 import {
   cast,
   concat,
@@ -61,9 +62,9 @@ function withAttention(
   const found = foundGradient(node, inputs);
   const mixed = found && attended.get(found.weights);
   if (mixed) return [cast(scoreGradient(found, mixed), inputs[0]!.dtype)];
-  // What was cast for the sake of a sum that is not there any more.
-  if (!isKind(node, 'Cast')) return undefined;
-  const { node: before } = inputs[0]!;
+  // What was cast to float32 for the sake of a sum that is not there any more, and is cast back.
+  const { node: before, dtype } = inputs[0]!;
+  if (!isKind(node, 'Cast') || dtype !== 'float32' || !isLow(node.attributes.to)) return undefined;
   const isBack = before.kind === 'operator' && isKind(before, 'Cast');
   return isBack && before.inputs[0]!.dtype === node.attributes.to ? before.inputs : undefined;
 }

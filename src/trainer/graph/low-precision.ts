@@ -11,6 +11,8 @@ import { isKind, rewritten } from './rewrite.ts';
 export const LOW_TYPES = ['bfloat16', 'float16'] as const;
 export type LowType = (typeof LOW_TYPES)[number];
 
+export const isLow = (dtype: DType): dtype is LowType => LOW_TYPES.some((low) => low === dtype);
+
 /** They add up in float32 whatever their type, which is what makes 16 bits enough. */
 const PRODUCTS: ReadonlySet<string> = new Set(['MatMul', 'FusedMatMul', 'Gemm', 'Conv']);
 
