@@ -66,6 +66,7 @@ export class ModelSession implements Disposable {
   [Symbol.dispose](): void {
     this.#engine.api.release('ReleaseRunOptions', this.#runOptions);
     this.#engine.api.release('ReleaseSession', this.#session);
+    this.#engine.memory?.giveBack();
   }
 
   #explained(error: unknown): unknown {
