@@ -40,21 +40,25 @@ export class CallThread {
   readonly #worker: Worker;
   /** Ends the call under way. */
   #end: ((error: Error | undefined, result?: unknown) => void) | undefined;
+  /** Why there can be no more calls. */
+  #failure: FlowstepError | undefined;
 
   /** Calls functions of the library at a path; `config` is koffi's. */
   constructor(library: string, config: Start['config']) {
     const start: Start = { from: import.meta.url, config, library };
     this.#worker = new Worker(PROGRAM, { eval: true, workerData: start });
     this.#worker.on('message', (result: unknown) => this.#end?.(undefined, result));
-    this.#worker.on('error', (cause) =>
-      this.#end?.(new FlowstepError('INTERNAL', 'internal: the thread for calls', { cause })),
-    );
+    this.#worker.on('error', (cause) => {
+      this.#failure = new FlowstepError('INTERNAL', 'internal: the thread for calls', { cause });
+      this.#end?.(this.#failure);
+    });
     // A process may end with the thread waiting. After the listeners, which keep it.
     this.#worker.unref();
   }
 
-  /** The function's result. One call at a time. */
-  call(call: Call): Promise<unknown> {
+  /** The function's result. One call at a time; INTERNAL when the thread has ended. */
+  async call(call: Call): Promise<unknown> {
+    if (this.#failure) throw this.#failure;
     if (this.#end) throw new FlowstepError('INTERNAL', 'internal: a call has to wait');
     this.#worker.ref();
     return new Promise((resolve, reject) => {
