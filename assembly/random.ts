@@ -8,7 +8,6 @@ const M0 = <i32>0xd2511f53;
 const M1 = <i32>0xcd9e8d57;
 
 /** The upper 32 bits of the products of words. */
-// @ts-ignore: decorator
 @inline
 function high(a: v128, b: v128): v128 {
   const first = i64x2.extmul_low_i32x4_u(a, b);
@@ -65,7 +64,6 @@ export function words(
 }
 
 /** A step of Horner's scheme. */
-// @ts-ignore: decorator
 @inline
 function step(sum: v128, r: v128, coefficient: f64): v128 {
   return f64x2.add(f64x2.mul(sum, r), f64x2.splat(coefficient));

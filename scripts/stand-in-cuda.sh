@@ -63,7 +63,7 @@ elif ! command -v "$compiler" >/dev/null; then
   reason="there is no C compiler ($compiler) to make the stand-in with"
 elif [ ! -d "$provider" ] && ! { command -v "$python" >/dev/null && fetch_provider; }; then
   reason="$wheel could not be downloaded with $python and pip"
-elif [ -z "$(find "$libraries" -newer "$source" 2>/dev/null)" ] || [ -n "$(find "$source" -newer "$libraries")" ]; then
+elif [ ! -d "$libraries" ] || [ -n "$(find "$source" -newer "$libraries")" ]; then
   compile_all || reason='the stand-in could not be compiled'
 fi
 

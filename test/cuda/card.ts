@@ -1,8 +1,7 @@
 /** @file The stand-in for a card (scripts/stand-in-cuda.sh): what it was asked for, and the processes that ask. */
-import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import koffi from 'koffi';
+import { printed } from '../../bench/printed.ts';
 import type { BenchConfig } from '../../src/trainer/run/benchmark.ts';
 import type { PrecisionName } from '../../src/trainer/runtime/providers.ts';
 
@@ -110,11 +109,6 @@ export interface LaunchResult {
 const WORKER = fileURLToPath(new URL('./launch-worker.ts', import.meta.url));
 
 /** Distils in a process of its own, with no operator left to the processor. */
-export async function launches(task: LaunchTask): Promise<LaunchResult> {
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    ['--import', 'tsx', WORKER, JSON.stringify(task)],
-    { maxBuffer: 64 << 20 },
-  );
-  return JSON.parse(stdout.trim().split('\n').at(-1)!) as LaunchResult;
+export function launches(task: LaunchTask): Promise<LaunchResult> {
+  return printed(process.execPath, ['--import', 'tsx', WORKER, JSON.stringify(task)]);
 }

@@ -30,8 +30,12 @@ const COPIES_OF_HOST = ['copy up', 'copy down', 'copy and wait up', 'copy and wa
 const runs = new Map<string, Launches[]>();
 const recorded = { times: 0, copiesOfHost: 0 };
 let isWarm = false;
+let mostBytes = 0;
+let threads = 0;
 
 function note(name: string, asked: Asked, hostMs: number): void {
+  mostBytes = Math.max(mostBytes, asked.mostBytes);
+  threads = Math.max(threads, asked.threads);
   recorded.times += asked.counts.get('record') ?? 0;
   recorded.copiesOfHost += sumOf(asked, ...COPIES_OF_HOST.map((copy) => `recorded: ${copy}`));
   if (!isWarm) return;
@@ -68,14 +72,9 @@ function summary(name: string, of: readonly Launches[]): Launches {
 
 const { network, batch: usual } = BENCH_CONFIGS[config];
 const distiller = benchDistiller(benchTeacher(NetworkConfigSchema.parse(network)), batch ?? usual);
-let mostBytes = 0;
-let threads = 0;
 for (let step = 0; step < WARM + steps; step++) {
   isWarm = step >= WARM;
   await distiller.step(step);
-  const asked = card.asked();
-  mostBytes = Math.max(mostBytes, asked.mostBytes);
-  threads = Math.max(threads, asked.threads);
 }
 distiller.dispose();
 

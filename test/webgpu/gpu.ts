@@ -1,7 +1,6 @@
 /** @file Where a test has WebGPU, and the processes that train on it. */
-import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { printed } from '../../bench/printed.ts';
 import type { BenchConfig } from '../../src/trainer/run/benchmark.ts';
 
 /** Why there is no WebGPU, as scripts/software-vulkan.sh says; undefined where there is one. */
@@ -44,11 +43,6 @@ export interface Training {
 const WORKER = fileURLToPath(new URL('./training-worker.ts', import.meta.url));
 
 /** Trains in a process of its own, as one process has one device. */
-export async function trained(task: TrainingTask): Promise<Training> {
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    ['--import', 'tsx', WORKER, JSON.stringify(task)],
-    { maxBuffer: 64 << 20 },
-  );
-  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Training;
+export function trained(task: TrainingTask): Promise<Training> {
+  return printed(process.execPath, ['--import', 'tsx', WORKER, JSON.stringify(task)]);
 }

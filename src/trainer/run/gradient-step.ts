@@ -59,10 +59,12 @@ export class GradientStep {
     const scaled = { ...definition, isScaled: scale !== undefined };
     const { graph, parts, meters } = gradientGraph(scaled, learner.list, micro);
     this.#parts = parts;
-    const learned = learner.list.specs.filter((spec) => graph.outputs.has(gradientOutput(spec)));
+    const learned = [...learner.list.specs.entries()].filter(([, spec]) =>
+      graph.outputs.has(gradientOutput(spec)),
+    );
     assertInPlaceSafe(
       graph,
-      learned.map((spec) => ({ output: gradientOutput(spec), inputs: [gradientInput(spec)] })),
+      learned.map(([, spec]) => ({ output: gradientOutput(spec), inputs: [gradientInput(spec)] })),
     );
     for (const [feed, spec] of Object.entries(definition.feeds)) {
       this.#feeds.set(feed, zeros(spec, batch));
@@ -82,8 +84,7 @@ export class GradientStep {
       this.#program.bindOutput(meter, this.#read.tensors[i]!);
     }
     const { list, gradients, parameters } = learner;
-    for (const [i, spec] of list.specs.entries()) {
-      if (!graph.outputs.has(gradientOutput(spec))) continue;
+    for (const [i, spec] of learned) {
       const gradient = gradients.tensors[i]!;
       if (this.#parts > 1) this.#program.bindInput(gradientInput(spec), gradient);
       this.#program.bindOutput(gradientOutput(spec), gradient);

@@ -55,8 +55,8 @@ export class DeviceMemory {
 
   /** One arena for all programs from now on; before the first. `options` are the provider's. */
   shareArena(options: ProviderOptions): void {
-    const { api, environment } = this.#engine;
-    shareArena(api, environment, this.#info, options);
+    const { api, environment, library } = this.#engine;
+    shareArena(api, environment, this.#info, library, options);
     this.#shrinkOptions = api.create('CreateRunOptions');
     const entry = ['memory.enable_memory_arena_shrinkage', `gpu:${FIRST_DEVICE}`];
     api.call('AddRunConfigEntry', this.#shrinkOptions, ...entry);

@@ -62,7 +62,7 @@ export class DeviceVector implements Disposable {
 
   /** The elements from `start` to `end`, to be bound. The host has no such tensor. */
   part(start: number, end: number): DeviceTensor {
-    const tensor = { ...float32(new Float32Array(0), [0]), shape: [end - start] };
+    const tensor = { dtype: 'float32', shape: [end - start], data: new Float32Array(0) } as const;
     const place = this.#engine.keep(this.#memory.part(this.#block, start, tensor), this.#places);
     return { ...tensor, place };
   }

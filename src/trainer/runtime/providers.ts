@@ -93,8 +93,7 @@ export function appendProvider(
     appendCuda(api, session, { ...CUDA_OPTIONS, ...options });
     return;
   }
-  const [keys, values] = [Object.keys(options), Object.values(options)];
-  api.call('SessionOptionsAppendExecutionProvider', session, provider, keys, values, keys.length);
+  api.call('SessionOptionsAppendExecutionProvider', session, provider, ...asLists(options));
 }
 
 /** What stands for no limit, and for the library's own choice. */
@@ -108,27 +107,31 @@ export function shareArena(
   api: OrtApi,
   environment: Pointer,
   memory: Pointer,
+  { provider }: Library,
   options: ProviderOptions,
 ): void {
   const all = { ...CUDA_OPTIONS, ...options };
-  const [keys, values] = [Object.keys(all), Object.values(all)];
   const most = BigInt(all['gpu_mem_limit'] ?? UNLIMITED);
   const arena = api.create('CreateArenaCfg', most, AS_REQUESTED, USUAL, USUAL);
   try {
     const register = 'CreateAndRegisterAllocatorV2';
-    const provider = 'CUDAExecutionProvider';
-    api.call(register, environment, provider, memory, arena, keys, values, keys.length);
+    api.call(register, environment, provider, memory, arena, ...asLists(all));
   } finally {
     api.release('ReleaseArenaCfg', arena);
   }
 }
 
+/** Options as the C API takes them: names, values and how many they are. */
+function asLists(options: ProviderOptions): readonly [string[], string[], number] {
+  const names = Object.keys(options);
+  return [names, Object.values(options), names.length];
+}
+
 /** The generic function does not know CUDA, which has options of a type of its own. */
 function appendCuda(api: OrtApi, session: Pointer, options: ProviderOptions): void {
-  const [keys, values] = [Object.keys(options), Object.values(options)];
   const made = api.create('CreateCUDAProviderOptions');
   try {
-    api.call('UpdateCUDAProviderOptions', made, keys, values, keys.length);
+    api.call('UpdateCUDAProviderOptions', made, ...asLists(options));
     api.call('SessionOptionsAppendExecutionProvider_CUDA_V2', session, made);
   } finally {
     api.release('ReleaseCUDAProviderOptions', made);

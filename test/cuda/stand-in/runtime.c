@@ -23,7 +23,6 @@ static struct {
 } counts[MOST_NAMES];
 static int names;
 static int is_recording;
-static FILE *trace;
 
 /* Threads that have launched or replayed something. */
 #define MOST_THREADS 64
@@ -31,9 +30,8 @@ static pthread_t threads[MOST_THREADS];
 static int thread_count;
 
 /* With the lock held. */
-static void note(Count count, const char *name) {
+static void note(Count count) {
   count[is_recording]++;
-  if (trace) fprintf(trace, "%s%s\n", is_recording ? "recorded: " : "", name);
   int t = 0;
   while (t < thread_count && !pthread_equal(threads[t], pthread_self())) t++;
   if (t == thread_count && t < MOST_THREADS) threads[thread_count++] = pthread_self();
@@ -45,7 +43,7 @@ void card_count(const char *name) {
   while (i < names && strcmp(counts[i].name, name)) i++;
   if (i == MOST_NAMES) abort();
   if (i == names) snprintf(counts[names++].name, NAME_BYTES, "%s", name);
-  note(counts[i].count, name);
+  note(counts[i].count);
   pthread_mutex_unlock(&lock);
 }
 
@@ -345,7 +343,7 @@ static int launched(const void *function) {
   Kernel key = {function, NULL, {0, 0}};
   Kernel *found = bsearch(&key, kernels, kernel_count, sizeof *kernels, by_function);
   if (!found) card_unexpected("a kernel that was not registered");
-  note(found->count, found->name);
+  note(found->count);
   pthread_mutex_unlock(&lock);
   return SUCCESS;
 }
@@ -424,8 +422,3 @@ long card_report(char *out, long size) {
 }
 /* How much memory the card has. */
 void card_memory(double bytes) { memory_size = (size_t)bytes; }
-/* Writes what is counted to a file, in order; "" ends it. */
-void card_trace(const char *path) {
-  if (trace) fclose(trace);
-  trace = *path ? fopen(path, "w") : NULL;
-}
