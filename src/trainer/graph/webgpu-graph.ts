@@ -80,18 +80,25 @@ function unreduced(node: OperatorNode, x: Value): readonly Value[] | undefined {
 /** Operators whose result lies over their input; as an output of a graph it is copied. */
 const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'Identity', 'Cast']);
 
-/** Outputs that kernels write, each another. */
+/** Outputs that kernels write, each another. What is reshaped at the end is an output in the shape that it has before. */
 function outputs(values: ReadonlyMap<string, Value>): Map<string, Value> {
   const written = new Map<Value, Value>();
   const made = new Map<string, Value>();
   for (const [name, value] of values) {
-    const { node, dtype } = value;
+    const source = beforeReshapes(value);
+    const { node, dtype } = source;
     const isView = node.kind !== 'operator' || VIEWS.has(node.operator);
-    const needsKernel = (isView || written.has(value)) && dtype === 'float32';
-    const last = written.get(value) ?? value;
-    const output = needsKernel ? max(last, LEAST_FLOAT32) : value;
-    written.set(value, output);
+    const needsKernel = (isView || written.has(source)) && dtype === 'float32';
+    const last = written.get(source) ?? source;
+    const output = needsKernel ? max(last, LEAST_FLOAT32) : isView ? value : source;
+    written.set(source, output);
     made.set(name, output);
   }
   return made;
+}
+
+function beforeReshapes(value: Value): Value {
+  const { node } = value;
+  const isReshaped = node.kind === 'operator' && isKind(node, 'Reshape');
+  return isReshaped ? beforeReshapes(node.inputs[0]!) : value;
 }

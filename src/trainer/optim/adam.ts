@@ -16,7 +16,7 @@ import {
   mul,
   reduceSumSquare,
   reshape,
-  slice,
+  split,
   sqrt,
   square,
   sub,
@@ -142,11 +142,8 @@ export function adamGraph(
   const outputWeights = (i: number, weights: Value) => {
     const { pieces } = chunks[i]!;
     if (!pieces) return graph.output(chunkOutput('weights', i), weights);
-    let start = 0;
-    for (const [k, shape] of pieces.entries()) {
-      const end = start + sizeOf(shape);
-      graph.output(pieceOutput(i, k), reshape(slice(weights, 0, start, end), shape));
-      start = end;
+    for (const [k, piece] of apart(weights, pieces.map(sizeOf)).entries()) {
+      graph.output(pieceOutput(i, k), reshape(piece, pieces[k]!));
     }
   };
 
@@ -184,6 +181,21 @@ export function adamGraph(
     if (options.ema) towards('ema', weights, emaRate);
   }
   return graph;
+}
+
+/** Parts that a kernel may split a vector into: WebGPU binds eight buffers to a kernel on every card. */
+const MOST_PARTS = 7;
+
+/** A vector cut into pieces, by few kernels: into few parts, and these again. */
+function apart(vector: Value, sizes: readonly number[]): readonly Value[] {
+  if (sizes.length === 1) return [vector];
+  let each = 1;
+  while (each * MOST_PARTS < sizes.length) each *= MOST_PARTS;
+  const parts = Array.from({ length: Math.ceil(sizes.length / each) }, (_, i) =>
+    sizes.slice(i * each, (i + 1) * each),
+  );
+  const lengths = parts.map((part) => part.reduce((sum, size) => sum + size, 0));
+  return split(vector, 0, lengths).flatMap((value, i) => apart(value, parts[i]!));
 }
 
 /** Each element within [-limit, limit]; 0 = as it is. */

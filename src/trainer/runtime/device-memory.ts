@@ -97,7 +97,7 @@ export class DeviceMemory {
     );
   }
 
-  /** A tensor over the elements of `of` from `start` on, where memory has addresses. It must not outlive `of`. */
+  /** A tensor over the elements of `of` from `start` on, which is 0 unless memory has addresses. It must not outlive `of`. */
   part(of: Pointer, start: number, { shape, dtype }: Form): Pointer {
     const { api } = this.#engine;
     const address = api.create('GetTensorMutableData', of) as bigint;

@@ -6,7 +6,7 @@ import type { Graph } from '../graph/graph.ts';
 import { lowPrecisionGraph } from '../graph/low-precision.ts';
 import { ELEMENT_TYPES } from '../graph/onnx-format.ts';
 import { webGpuGraph, webGpuTensor } from '../graph/webgpu-graph.ts';
-import type { Tensor } from '../tensor.ts';
+import { type Shape, sameShape, type Tensor } from '../tensor.ts';
 import type { CallThread } from './call-thread.ts';
 import { DeviceMemory, type DeviceTensor, MEMORY_NAMES } from './device-memory.ts';
 import { type Device, findLibrary, type Library } from './library.ts';
@@ -206,10 +206,16 @@ export class Engine {
     return this.#liveTensors;
   }
 
-  /** A handle over `tensor`'s own memory (not copied), or its place on the device. Keep the result as long as it is bound. */
-  bind(tensor: DeviceTensor): BoundTensor {
-    const { data, shape, dtype, place } = tensor;
-    if (place) return { tensor, value: place, isPlace: true };
+  /**
+   * A handle over `tensor`'s own memory (not copied), or its place on the device, with as many elements in another shape if
+   * need be. Keep the result as long as it is bound.
+   */
+  bind(tensor: DeviceTensor, shape: Shape = tensor.shape): BoundTensor {
+    const { data, dtype, place } = tensor;
+    if (place && sameShape(shape, tensor.shape)) return { tensor, value: place, isPlace: true };
+    if (place && this.memory) {
+      return { tensor, value: this.hold(this.memory.part(place, 0, { dtype, shape })) };
+    }
     // Touching the buffer moves a small typed array off V8's heap, where it would be moved about.
     void data.buffer;
     const value = this.api.create(

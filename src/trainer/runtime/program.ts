@@ -214,7 +214,8 @@ export class Program {
     }
     const form = tensor.place ? tensor : this.#engine.formOfTensor(tensor);
     if (form !== tensor) this.#converted.set(name, tensor);
-    const bound = this.#engine.bind(form);
+    const written = how === 'BindOutput' ? this.#form.outputs.get(name)?.shape : undefined;
+    const bound = this.#engine.bind(form, written);
     this.#engine.api.call(how, this.#binding, name, bound.value);
     const previous = this.#bound.get(name);
     this.#bound.set(name, bound);
