@@ -19,7 +19,7 @@ function typeName(expected: string): string {
 function describe(issue: ZodIssue, value: unknown): string {
   switch (issue.code) {
     case 'too_small':
-      if (issue.origin === 'string') return 'must not be empty';
+      if (issue.origin === 'string' || issue.origin === 'array') return 'must not be empty';
       return `must be at least ${issue.minimum}, not ${shown(value)}`;
     case 'too_big':
       return `must be at most ${issue.maximum}, not ${shown(value)}`;
@@ -32,10 +32,25 @@ function describe(issue: ZodIssue, value: unknown): string {
   }
 }
 
+/** What stands at a place within a value. */
+function at(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce((v, key) => (v as Record<PropertyKey, unknown> | undefined)?.[key], value);
+}
+
+/** As in JavaScript: samples, batch_index[1]. */
+function placeName(path: readonly PropertyKey[]): string {
+  const names = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`));
+  return names.join('').replace(/^\./, '');
+}
+
 /** What is wrong with one value; empty when nothing is. */
 export function checkValue(schema: z.ZodType, value: unknown): string[] {
   const result = schema.safeParse(value);
-  return result.success ? [] : result.error.issues.map((issue) => describe(issue, value));
+  if (result.success) return [];
+  return result.error.issues.map((issue) => {
+    const message = describe(issue, at(value, issue.path));
+    return issue.path.length > 0 ? `${placeName(issue.path)} ${message}` : message;
+  });
 }
 
 /** What is wrong with the values that a node is about to run with, all at once. */

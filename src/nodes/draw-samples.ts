@@ -4,7 +4,7 @@ import type { PromptSet } from '../trainer/data/prompts.ts';
 import type { Guidance } from '../trainer/flow/guidance.ts';
 import { latentOut, SD3_CHANNELS } from '../trainer/flow/sd3-latent.ts';
 import { classCount, type NetworkConfig, sampleShape, textWidths } from '../trainer/nn/config.ts';
-import { prepareNoise } from '../trainer/random/torch-noise.ts';
+import { prepareNoise, transitionNoise } from '../trainer/random/torch-noise.ts';
 import { type ConditionRows, conditionSource, type TextRows } from '../trainer/run/conditions.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { sample } from '../trainer/run/sample.ts';
@@ -23,6 +23,8 @@ export interface DrawRequest {
   readonly steps?: number;
   readonly seed: number;
   readonly count: number;
+  /** Places in the batch that the samples are taken from, as a LATENT has them; left out = 0, 1, 2, ... */
+  readonly indices?: readonly number[] | undefined;
   /** One class (or one of the prompts) for all samples; EVERY_CLASS or left out = each in turn. */
   readonly label?: number;
   /** For models that take text: one for all samples or one for each, or prompts to choose from. */
@@ -43,14 +45,14 @@ export async function drawSamples(
   requireFittingSolver(model, request.solver);
   const condition = await conditionFor(model, request);
   const shape = [request.count, ...sampleShape(model.info.network)];
-  const { solver, steps, seed, guidance, negative } = request;
+  const { solver, steps, seed, indices, guidance, negative } = request;
   const { student } = model.info;
   return sample(
     model,
     {
       solver,
       ...(steps !== undefined && { steps }),
-      noise: prepareNoise(shape, seed),
+      noise: prepareNoise(shape, seed, indices),
       ...condition,
       ...(guidance && {
         guidance: {
@@ -59,7 +61,7 @@ export async function drawSamples(
         },
       }),
       ...(student?.transition === 'fresh' && {
-        freshNoise: student.grid.slice(1).map((_, k) => prepareNoise(shape, seed + 1 + k)),
+        freshNoise: transitionNoise(shape, seed, student.grid.length - 1, indices),
       }),
     },
     signal,
@@ -104,7 +106,10 @@ function emptyOf({ info }: FlowModel, { text, prompts }: DrawRequest): Condition
 }
 
 /** Classes or prompts by number, one for each sample; undefined when there are none to choose from. */
-function choicesFor(classes: number, { label, count }: DrawRequest): Int32Array | undefined {
+function choicesFor(
+  classes: number,
+  { label, count, indices }: DrawRequest,
+): Int32Array | undefined {
   const every = label === undefined || label === EVERY_CLASS;
   if (classes === 0) {
     if (every) return undefined;
@@ -113,7 +118,7 @@ function choicesFor(classes: number, { label, count }: DrawRequest): Int32Array 
       hint: 'Leave the label out.',
     });
   }
-  if (every) return Int32Array.from({ length: count }, (_, i) => i % classes);
+  if (every) return Int32Array.from({ length: count }, (_, i) => (indices?.[i] ?? i) % classes);
   if (!Number.isInteger(label) || label < 0 || label >= classes) {
     throw new FlowstepError(
       'VALUE_OUT_OF_RANGE',
@@ -149,9 +154,16 @@ export function pictureOfSamples(samples: Tensor<'float32'>): Picture {
   }
 }
 
-/** Outputs of a sampler node: the samples, and an IMAGE where there is something to see. */
-export function samplerResult({ info }: FlowModel, samples: Tensor<'float32'>) {
-  const latent = { samples: onWire(info.network, samples) };
+/** Outputs of a sampler node: the samples, with their places in a batch if they had any, and an IMAGE where there is something to see. */
+export function samplerResult(
+  { info }: FlowModel,
+  samples: Tensor<'float32'>,
+  { indices }: Pick<DrawRequest, 'indices'>,
+) {
+  const latent = {
+    samples: onWire(info.network, samples),
+    ...(indices && { batch_index: [...indices] }),
+  };
   switch (lookOf(samples.shape.slice(1))) {
     case 'pictures':
       return { outputs: { latent, image: samplesToImageTensor(samples) } };

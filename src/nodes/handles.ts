@@ -131,8 +131,20 @@ export const ImageSchema = linked(
   FloatTensorSchema.refine((t) => t.shape.length === 4, { error: 'must have shape [B, H, W, C]' }),
 );
 
-/** ComfyUI's LATENT; keys that we do not know are kept, as its own nodes do. */
-export const LatentSchema = linked('LATENT', z.looseObject({ samples: FloatTensorSchema }));
+/** Samples of one draw: more are drawn only to be thrown away. */
+const LAST_INDEX = 65_535;
+
+/**
+ * ComfyUI's LATENT; keys that we do not know are kept, as its own nodes do. Samples that were taken out of a batch have their
+ * places there as `batch_index`.
+ */
+export const LatentSchema = linked(
+  'LATENT',
+  z.looseObject({
+    samples: FloatTensorSchema,
+    batch_index: z.array(z.int().min(0).max(LAST_INDEX)).nullish(),
+  }),
+);
 
 /** ComfyUI's CONDITIONING: texts as [tokens [B, L, W], options]; several entries are several texts. */
 export const ConditioningSchema = linked(

@@ -30,6 +30,6 @@ export const oneStepSamplerNode = defineNode({
       { ...request, solver: 'one-step', ...(steps !== AS_TRAINED && { steps }) },
       context.signal,
     );
-    return samplerResult(model, samples);
+    return samplerResult(model, samples, request);
   },
 });

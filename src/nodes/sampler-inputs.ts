@@ -31,7 +31,7 @@ export const samplerInputs = {
   }),
   latent: LatentSchema.optional().meta({
     tooltip:
-      'Its batch size is the number of samples, and its size theirs where the model leaves it open; its contents are not used.',
+      'Its batch size is the number of samples, and its size theirs where the model leaves it open; of its contents only the places in a batch that Latent From Batch takes samples from are used.',
   }),
   conditioning: ConditioningSchema.optional().meta({
     tooltip: "For models that take text: the prompt, from the model's text encoders.",
@@ -65,6 +65,9 @@ export async function samplerRequest(
   tellDevice(context);
   return {
     model: wanted.model,
-    request: { seed, count: wanted.count, label, text, prompts: set },
+    request: {
+      ...{ seed, count: wanted.count, label, text, prompts: set },
+      indices: latent?.batch_index ?? undefined,
+    },
   };
 }

@@ -48,6 +48,6 @@ export const teacherSamplerNode = defineNode({
       },
       context.signal,
     );
-    return samplerResult(model, samples);
+    return samplerResult(model, samples, request);
   },
 });

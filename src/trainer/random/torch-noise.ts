@@ -78,7 +78,28 @@ export function prepareNoise(
   seed: Seed,
   indices?: readonly number[],
 ): Tensor<'float32'> {
-  const generator = new TorchGenerator(seed);
+  return drawn(new TorchGenerator(seed), shape, indices);
+}
+
+/**
+ * What ComfyUI's samplers add between steps on a CPU, `count` times: its default_noise_sampler draws all from one generator,
+ * which starts from the next seed. With `indices`, a batch is taken to end with the last of them.
+ */
+export function transitionNoise(
+  shape: Shape,
+  seed: number,
+  count: number,
+  indices?: readonly number[],
+): Tensor<'float32'>[] {
+  const generator = new TorchGenerator(BigInt(seed) + 1n);
+  return Array.from({ length: count }, () => drawn(generator, shape, indices));
+}
+
+function drawn(
+  generator: TorchGenerator,
+  shape: Shape,
+  indices: readonly number[] | undefined,
+): Tensor<'float32'> {
   if (indices === undefined) return float32(generator.randn(sizeOf(shape)), shape);
   checkIndices(shape, indices);
   const itemSize = sizeOf(shape.slice(1));

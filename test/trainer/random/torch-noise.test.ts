@@ -1,5 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { prepareNoise, TorchGenerator } from '../../../src/trainer/random/torch-noise.ts';
+import {
+  prepareNoise,
+  TorchGenerator,
+  transitionNoise,
+} from '../../../src/trainer/random/torch-noise.ts';
 
 test('torch.manual_seed(0); torch.randn(4)', () => {
   const expected = [1.5409961, -0.2934289, -2.1787894, 0.56843126];
@@ -37,5 +41,35 @@ describe('prepareNoise', () => {
     { indices: [0, 0.5], code: 'VALUE_OUT_OF_RANGE' },
   ])('refuses the indices $indices for two items', ({ indices, code }) => {
     expect(() => prepareNoise([2, 4], 3, indices)).toThrow(expect.objectContaining({ code }));
+  });
+});
+
+describe('transitionNoise', () => {
+  const first = (noise: readonly { readonly data: Float32Array }[]) =>
+    noise.map(({ data }) => [...data.slice(0, 3)]);
+
+  test('is one sequence from the next seed: g = torch.Generator().manual_seed(8); torch.randn(1, 2, 4, 4, generator=g)', () => {
+    const expected = [
+      [-1.1892017, 1.3932348, 2.1058979],
+      [0.0458629, 0.2513413, -0.6428353],
+      [-0.2750431, 0.085056, 0.7703463],
+    ];
+    const found = first(transitionNoise([1, 2, 4, 4], 7, 3));
+    for (const [k, row] of expected.entries()) {
+      for (const [i, x] of row.entries()) expect(found[k]![i]).toBeCloseTo(x, 6);
+    }
+  });
+
+  test('exists for the largest seed', () => {
+    expect(transitionNoise([1, 4], Number.MAX_SAFE_INTEGER, 2)).toHaveLength(2);
+  });
+
+  test('of what is taken from the end of a batch is that of the batch', () => {
+    const batch = transitionNoise([3, 4, 4], 7, 2);
+    const taken = transitionNoise([2, 4, 4], 7, 2, [2, 0]);
+    for (const [k, { data }] of taken.entries()) {
+      const whole = batch[k]!.data;
+      expect([...data]).toEqual([...whole.slice(32, 48), ...whole.slice(0, 16)]);
+    }
   });
 });
