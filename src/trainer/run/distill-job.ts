@@ -198,7 +198,8 @@ function requireFit(
   network: NetworkConfig,
   conditions: number,
 ): void {
-  if (sameShape(shape, sampleShape(network)) && classes >= conditions) return;
+  const isFit = conditions === 0 || classes === conditions;
+  if (sameShape(shape, sampleShape(network)) && isFit) return;
   throw new FlowstepError(
     'SHAPE_MISMATCH',
     `the real data ${name} has samples of [${shape.join(', ')}] with ${classes} classes, the teacher makes [${sampleShape(network).join(', ')}] with ${conditions}`,
@@ -213,6 +214,22 @@ function checkAdapters(what: string, { adapters }: FlowModel, lora: LoraConfig |
     `${what} has ${adapters ? `adapters of rank ${adapters.config.rank}` : 'no adapters'}, and ${lora ? `rank ${lora.rank}` : 'none'} are asked for`,
     { field: 'lora_rank', hint: 'Go on with the settings that it was made with.' },
   );
+}
+
+/** Throws MODEL_INVALID when what is to go on was adapted to other weights than those of the teacher, which has this hash. */
+export function checkBases({ onlineModel, studentModel }: DistillJob, teacher: string): void {
+  for (const [what, model] of [
+    ['the online flow', onlineModel],
+    ['the student', studentModel],
+  ] as const) {
+    const base = model?.info.lora?.base;
+    if (base === undefined || base === teacher) continue;
+    throw new FlowstepError(
+      'MODEL_INVALID',
+      `${what} has adapters of other weights: of those with sha256 ${base}, and the teacher has ${teacher}`,
+      { hint: 'Distil the teacher that it was made on.' },
+    );
+  }
 }
 
 function checkWeights(

@@ -13,7 +13,7 @@ import type { ParameterList } from '../nn/parameters.ts';
 import { USUAL_ADAM } from '../optim/adam.ts';
 import { runRate, type Stretch } from '../optim/schedule.ts';
 import { engine } from '../runtime/engine.ts';
-import { float32, sizeOf, type Tensor } from '../tensor.ts';
+import { float32, sameShape, sizeOf, type Tensor } from '../tensor.ts';
 import {
   type ConditionSource,
   conditionFeeds,
@@ -23,6 +23,7 @@ import {
 } from './conditions.ts';
 import { GanFeed, RealFeed, UpdateFeed } from './distill-feeds.ts';
 import {
+  checkBases,
   checkJob,
   type DistillJob,
   factsOf,
@@ -85,6 +86,7 @@ export class Distiller implements Trainer<DistillModels> {
     checkJob(job, choices);
     this.sampleSize = sizeOf(sampleShape(network));
     this.#facts = factsOf(job);
+    checkBases(job, String(this.#facts['teacher']));
     this.configuration = { network, student: job.student, ...this.#facts };
 
     const options = {
@@ -96,14 +98,13 @@ export class Distiller implements Trainer<DistillModels> {
     };
     const list = learnedParameters(job, job.lora);
     const onlineList = onlineParameters(job);
-    const gradient = new Float32Array(Math.max(list.size, onlineList.size));
-    const part = ({ size }: ParameterList) => gradient.subarray(0, size);
+    const [gradient, onlineGradient] = gradientMemory(list, onlineList);
     const start = studentStart(job, list);
-    this.#student = new Learner('student', list, start, { ...options, ema: true }, part(list));
+    this.#student = new Learner('student', list, start, { ...options, ema: true }, gradient);
     this.#onlines = job.student.grid.map(() => {
       const onlineWeights = onlineStart(job, onlineList);
       const own = { ...options, ema: false };
-      return new Learner('online', onlineList, onlineWeights, own, part(onlineList));
+      return new Learner('online', onlineList, onlineWeights, own, onlineGradient);
     });
     this.state = stateOf({
       student: this.#student,
@@ -313,4 +314,20 @@ export class Distiller implements Trainer<DistillModels> {
 function copied({ info, parameters, adapters }: FlowModel): FlowModel {
   if (!adapters) return { info, parameters: parameters.slice() };
   return { info, parameters, adapters: { ...adapters, parameters: adapters.parameters.slice() } };
+}
+
+/**
+ * Where two learners leave their gradients: in the same memory, as they take turns, while every parameter of the one lies where
+ * it lies for the other. What is fixed has no gradient and must be left at zero.
+ */
+function gradientMemory(a: ParameterList, b: ParameterList) {
+  const [shorter, longer] = a.size < b.size ? [a, b] : [b, a];
+  const isShared = shorter.specs.every(({ name, shape }, i) => {
+    const other = longer.specs[i];
+    return other?.name === name && sameShape(other.shape, shape);
+  });
+  const memory = new Float32Array(isShared ? longer.size : 0);
+  const of = ({ size }: ParameterList) =>
+    isShared ? memory.subarray(0, size) : new Float32Array(size);
+  return [of(a), of(b)] as const;
 }

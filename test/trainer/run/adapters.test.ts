@@ -101,6 +101,19 @@ describe('a student that is adapters on its teacher', () => {
     expect(turned.online.adapters).toBeDefined();
   });
 
+  test('refuses to go on with adapters of other weights than the teacher’s', async () => {
+    const other = { ...TEACHER, parameters: TEACHER.parameters.map((x) => 1.1 * x) };
+    const { student, online } = (await runToEnd(distill({ ...JOB, teacher: other }))).result;
+    const { outcome: _, ...made } = (await runToEnd(distill(JOB))).result;
+    const refused = expect.objectContaining({
+      code: 'MODEL_INVALID',
+      message: expect.stringContaining(weightsHash(TEACHER)),
+    });
+    expect(() => new Distiller({ ...JOB, studentModel: student })).toThrow(refused);
+    expect(() => new Distiller({ ...JOB, onlineModel: online })).toThrow(refused);
+    new Distiller({ ...JOB, studentModel: made.student, onlineModel: made.online }).dispose();
+  });
+
   test('refuses adapters that start at random', () => {
     const job = { ...JOB, online: { ...JOB.online, init: 'random' as const } };
     expect(() => new Distiller(job)).toThrow(/cannot start from random weights/);

@@ -139,4 +139,15 @@ describe('a distillation with a discriminator', () => {
     const job = { ...TINY_DISTILL, teacher: tinyModel(TINY_DIT), gan: GAN };
     expect(() => new Distiller(job)).toThrow(/has samples of \[2\]/);
   });
+
+  test.each([2, 4])('refuses data of %i classes for a teacher of 3', (classes) => {
+    const dataset = { ...FAR, shape: [1, 4, 4], classes };
+    const job = { ...TINY_DISTILL, teacher: tinyModel(TINY_DIT) };
+    for (const data of [
+      { gan: { ...GAN, dataset } },
+      { realData: { dataset, realAlpha: 0.9, realBeta: 0.9 } },
+    ]) {
+      expect(() => new Distiller({ ...job, ...data })).toThrow(/with . classes, the teacher makes/);
+    }
+  });
 });

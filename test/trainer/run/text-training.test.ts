@@ -4,6 +4,8 @@ import type { Dataset } from '../../../src/trainer/data/dataset.ts';
 import { openPrompts, type PromptSet, writePrompts } from '../../../src/trainer/data/prompts.ts';
 import type { Guidance } from '../../../src/trainer/flow/guidance.ts';
 import { sampleShape } from '../../../src/trainer/nn/config.ts';
+import { parameterList } from '../../../src/trainer/nn/network.ts';
+import { views } from '../../../src/trainer/nn/parameters.ts';
 import { Distiller } from '../../../src/trainer/run/distiller.ts';
 import { type FlowModel, studentSettings } from '../../../src/trainer/run/model.ts';
 import { Sampler, sample } from '../../../src/trainer/run/sample.ts';
@@ -94,6 +96,47 @@ describe('distillation of a network of text', () => {
     // Online and teacher are one network under one guidance before the first update.
     expect(both['distance/student']).toBeLessThan(guided['distance/student']!);
   });
+});
+
+describe('adapters on one side alone', () => {
+  const LORA = { rank: 2, alpha: 2, targets: ['qkv', 'proj', 'fc1', 'fc2'] };
+  const positions = ({ parameters }: FlowModel) =>
+    views(parameterList(NETWORK), parameters).get('pos_embed')!.data;
+
+  test.each([
+    ['the student has them', { lora: LORA }],
+    ['the online flow has them', { online: { ...TINY_DISTILL.online, lora: LORA } }],
+  ])(
+    '%s: what is fixed in the other stays, and a resumed run has the same bits',
+    async (_who, sides) => {
+      const job = {
+        ...TINY_DISTILL,
+        teacher: TEACHER,
+        student: STUDENT,
+        batch: 4,
+        steps: 6,
+        ...sides,
+      };
+      const whole = { ...job, prompts: await promptSet() };
+      const { student, online } = (await runToEnd(distill(whole))).result;
+      expect(positions(student)).toEqual(positions(TEACHER));
+      expect(positions(online)).toEqual(positions(TEACHER));
+
+      const stop = new AbortController();
+      const folder = join(await tempFolder(), 'run');
+      const run = {
+        ...{ folder, resume: 'auto' as const, checkpointEvery: 0, keepCheckpoints: 1 },
+        sampleEvery: 0,
+      };
+      await runToEnd(distill(whole, { run, signal: stop.signal }), ({ step }) => {
+        if (step === 3) stop.abort();
+      });
+      const resumed = (await runToEnd(distill(whole, { run }))).result;
+      const bits = ({ parameters, adapters }: FlowModel) =>
+        [parameters, ...(adapters ? [adapters.parameters] : [])].map(bitsOf);
+      expect([resumed.student, resumed.online].map(bits)).toEqual([student, online].map(bits));
+    },
+  );
 });
 
 describe('samples of a network of text', () => {
