@@ -141,6 +141,40 @@ describe('a run that fails', () => {
       message: 'node 2 (Show): there is no latent from node 1 (Paint): paint has no latent',
     });
   });
+
+  test('runs what does not depend on it, and tells of all output nodes that do', async () => {
+    const { registry, shown, mixed } = testNodes();
+    const workflow = workflowOf(
+      {
+        1: ['Paint', {}],
+        2: ['Show', { image: ['1', 0], latent: ['1', 1], caption: 'blocked' }],
+        3: ['Mix', { a: ['1', 0], b: ['1', 0], mask: ['1', 1] }],
+        4: ['Show', { image: ['3', 1], caption: 'after it' }],
+        5: ['Show', { image: ['1', 0], caption: 'apart' }],
+      },
+      registry,
+    );
+    const notices: string[] = [];
+    const running = executeWorkflow(workflow, {
+      registry,
+      roots,
+      onEvent: (event) => event.kind === 'notice' && notices.push(event.message),
+    });
+    const why = 'there is no latent from node 1 (Paint): paint has no latent';
+    await expect(running).rejects.toMatchObject({
+      code: 'WORKFLOW_INVALID',
+      message: '2 nodes were left out',
+      details: {
+        issues: [
+          { node: '2 (Show)', message: why },
+          { node: '4 (Show)', message: why },
+        ],
+      },
+    });
+    expect(notices).toEqual([`left out: ${why}`, `left out: ${why}`]);
+    expect(shown).toEqual(['apart']);
+    expect(mixed()).toBe(0);
+  });
 });
 
 describe('cancelling', () => {
