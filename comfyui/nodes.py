@@ -46,7 +46,7 @@ def run_node(name: str, attributes: Message, values: Message) -> Any:
         raise
     result = task.result()
     if result["files"]:
-        reporter.text("Wrote " + ", ".join(result["files"]))
+        reporter.wrote(result["files"])
     blocked = {name: ExecutionBlocker(why) for name, why in result["blocked"].items()}
     outputs = tuple({**blocked, **result["outputs"]}.get(output) for output in attributes["RETURN_NAMES"])
     return {"ui": {"text": result["files"]}, "result": outputs} if attributes["OUTPUT_NODE"] else outputs

@@ -18,6 +18,9 @@ for folder in (os.path.join(folder_paths.models_dir, "flowstep"), str(PACK / "mo
 class FlowstepError(Exception):
     """ComfyUI shows the text on the node: what went wrong, then what to do about it."""
 
+    # ComfyUI shows the module before the name: ours is a folder's path.
+    __module__ = "builtins"
+
     def __str__(self) -> str:
         return "\n".join(filter(None, self.args))
 

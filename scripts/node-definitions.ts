@@ -36,6 +36,7 @@ function classOf(node: NodeDefinition) {
       OUTPUT_NODE: info.output_node,
       CATEGORY: info.category,
       DESCRIPTION: info.description,
+      SEARCH_ALIASES: info.search_aliases,
     },
   };
 }

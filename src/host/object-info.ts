@@ -112,7 +112,7 @@ export function objectInfo(definition: NodeDefinition) {
     category,
     python_module: 'custom_nodes.flowstep',
     output_node: outputNode,
-    search_aliases: [] as readonly string[],
+    search_aliases: definition.searchAliases ?? [],
   };
 }
 

@@ -65,6 +65,7 @@ export const datasetNode = defineNode({
   displayName: 'Flow Dataset',
   category: 'flowstep/training',
   description: 'Names the data that a teacher is trained on.',
+  searchAliases: ['training data', 'image folder', 'load images', 'CIFAR', 'MNIST'],
   inputs,
   outputs: {
     dataset: FlowDatasetSchema.meta({ tooltip: 'For Train Flow Teacher.' }),

@@ -42,6 +42,8 @@ interface NodeDeclaration<Inputs extends z.ZodObject, Outputs extends OutputShap
   readonly displayName: string;
   readonly category: string;
   readonly description: string;
+  /** Words of other packs and papers for the same thing. */
+  readonly searchAliases?: readonly [string, ...string[]];
   /** Every field carries `.meta({ tooltip })`; see derive-definition.ts for the other keys. */
   readonly inputs: Inputs;
   /** In slot order. */
@@ -76,6 +78,7 @@ export function defineNode<Inputs extends z.ZodObject, Outputs extends OutputSha
       displayName: node.displayName,
       category: node.category,
       description: node.description,
+      ...(node.searchAliases && { searchAliases: [...node.searchAliases] }),
       inputs: deriveInputs(node.id, node.inputs),
       outputs: deriveOutputs(node.id, node.outputs),
       outputNode: node.outputNode ?? false,

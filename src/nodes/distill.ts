@@ -65,6 +65,17 @@ export const distillNode = defineNode({
   category: 'flowstep/training',
   description:
     'Distils a flow of many steps into a student that needs one network evaluation, by Flow Generator Matching.',
+  searchAliases: [
+    'distillation',
+    'one-step',
+    'few step',
+    'turbo',
+    'step distillation',
+    'train lora',
+    'DMD',
+    'SiD',
+    'consistency',
+  ],
   outputNode: true,
   inputs: z.object({
     teacher: FlowModelSchema.meta({ tooltip: 'The flow to distil.' }),

@@ -7,9 +7,11 @@ import { classCount, type NetworkConfig, sampleShape, textWidths } from '../trai
 import { prepareNoise, transitionNoise } from '../trainer/random/torch-noise.ts';
 import { type ConditionRows, conditionSource, type TextRows } from '../trainer/run/conditions.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
-import { sample } from '../trainer/run/sample.ts';
+import { Progress } from '../trainer/run/progress.ts';
+import { type OnStep, sample } from '../trainer/run/sample.ts';
 import type { Solver } from '../trainer/run/sample-request.ts';
 import { float32, type Shape, sizeOf, type Tensor } from '../trainer/tensor.ts';
+import type { NodeContext } from './node-context.ts';
 import { pictureGrid } from './pictures/grid.ts';
 import { type Picture, samplesToImageTensor, toImageTensor } from './pictures/picture.ts';
 import { scatterPlot } from './pictures/plots.ts';
@@ -41,6 +43,7 @@ export async function drawSamples(
   model: FlowModel,
   request: DrawRequest,
   signal?: AbortSignal,
+  onProgress?: NodeContext['onProgress'],
 ): Promise<Tensor<'float32'>> {
   requireFittingSolver(model, request.solver);
   const condition = await conditionFor(model, request);
@@ -65,7 +68,20 @@ export async function drawSamples(
       }),
     },
     signal,
+    onProgress && stepTeller(onProgress),
   );
+}
+
+/** Tells of steps as of those of a training. */
+function stepTeller(onProgress: NodeContext['onProgress']): OnStep {
+  let progress: Progress | undefined;
+  let last = performance.now();
+  return (step, steps) => {
+    progress ??= new Progress(steps);
+    const now = performance.now();
+    onProgress({ kind: 'step', step, steps, metrics: {}, ...progress.tick(step, now - last) });
+    last = now;
+  };
 }
 
 function requireFittingSolver(model: FlowModel, solver: Solver): void {

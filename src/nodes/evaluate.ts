@@ -15,7 +15,6 @@ import { openExtractor } from './extractors.ts';
 import { modelKey, openModel, openTeacher } from './flow-models.ts';
 import { cfgTMaxInput, readGuidance } from './guidance-inputs.ts';
 import { FlowDatasetSchema, FlowModelSchema, FlowPromptsSchema, ImageSchema } from './handles.ts';
-import { tellDevice } from './node-context.ts';
 import { toImageTensor } from './pictures/picture.ts';
 
 /** Of the noise: sweeps take the same, and then give the same numbers. */
@@ -60,6 +59,7 @@ export const evaluateNode = defineNode({
   category: 'flowstep/training',
   description:
     'Measures a student or teacher against data, beside its teacher at several numbers of steps.',
+  searchAliases: ['FID', 'KID', 'metrics', 'precision recall', 'benchmark', 'compare models'],
   outputNode: true,
   inputs: z.object({
     model: FlowModelSchema.meta({ tooltip: 'The model to measure.' }),
@@ -93,7 +93,6 @@ export const evaluateNode = defineNode({
     const teacher = inputs.teacher && (await openTeacher(inputs.teacher, context));
     const prompts = await openPromptSet(inputs.prompts, context);
     using extractor = await openExtractor(inputs.features, context);
-    tellDevice(context);
     const report = await evaluationTable(
       {
         ...{ model, teacher, dataset, extractor, count, draws, steps, solvers, seed, prompts },

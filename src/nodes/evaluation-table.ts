@@ -129,8 +129,9 @@ function planRows({ model, teacher, steps, solvers }: TableRequest): PlannedRow[
   }
 }
 
-/** Scores over network evaluations: the first metric that was measured. */
-export function evaluationPlot({ dataset, rows }: EvaluationReport): Picture {
+/** Scores over network evaluations, of the first metric that was measured, and the table of all. */
+export function evaluationPlot(report: EvaluationReport): Picture {
+  const { dataset, rows } = report;
   const [score = ''] = Object.values(rows).flatMap(({ scores }) => Object.keys(scores));
   const series = new Map<string, { x: number; y: number }[]>();
   for (const [name, { solver, steps, nfe, scores }] of Object.entries(rows)) {
@@ -143,6 +144,7 @@ export function evaluationPlot({ dataset, rows }: EvaluationReport): Picture {
     title: `${score} on ${dataset}`,
     xLabel: 'network evaluations of a sample',
     series: [...series].map(([name, points]) => ({ name, points })),
+    table: tableLines(report),
   });
 }
 

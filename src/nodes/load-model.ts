@@ -13,6 +13,7 @@ export const loadModelNode = defineNode({
   displayName: 'Load Flow Model',
   category: 'flowstep/models',
   description: 'Takes a teacher or student that Flowstep has saved.',
+  searchAliases: ['checkpoint loader', 'load checkpoint', 'load lora', 'teacher', 'student'],
   inputs: z.object({
     file: z
       .string()

@@ -13,6 +13,7 @@ export const lossPlotNode = defineNode({
   displayName: 'Loss Plot',
   category: 'flowstep/training',
   description: 'Draws the losses of a run over its steps.',
+  searchAliases: ['loss curve', 'chart', 'graph', 'training log'],
   inputs: z.object({
     report: FlowReportSchema.meta({ tooltip: 'From Train Flow Teacher or FGM Distill.' }),
     metrics: z.string().min(1).default('loss/').meta({

@@ -52,7 +52,7 @@ export function throwIfAborted(signal: AbortSignal): void {
   if (signal.aborted) throw new FlowstepError('INTERRUPTED', 'interrupted');
 }
 
-/** Tells where a node that trains or samples computes. */
+/** Tells where a node that trains computes: for hours, and how fast depends on it. */
 export function tellDevice(context: NodeContext): void {
   if (context.device !== undefined) context.onNotice?.(context.device);
 }

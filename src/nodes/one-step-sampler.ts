@@ -14,6 +14,7 @@ export const oneStepSamplerNode = defineNode({
   displayName: 'One-Step Sampler',
   category: 'flowstep/sampling',
   description: 'Makes samples with a distilled student: one network evaluation each.',
+  searchAliases: ['KSampler', 'few step', 'turbo', 'lightning', 'distilled sampler', 'generate'],
   inputs: z.object({
     model: FlowModelSchema.meta({ tooltip: 'A student, from FGM Distill or Load Flow Model.' }),
     ...samplerInputs,
@@ -29,6 +30,7 @@ export const oneStepSamplerNode = defineNode({
       model,
       { ...request, solver: 'one-step', ...(steps !== AS_TRAINED && { steps }) },
       context.signal,
+      context.onProgress,
     );
     return samplerResult(model, samples, request);
   },

@@ -21,6 +21,7 @@ export const onlineFlowNode = defineNode({
   category: 'flowstep/training',
   description:
     'Sets up the flow that learns what the student makes, so that FGM Distill can compare it with the teacher.',
+  searchAliases: ['fake score', 'critic', 'auxiliary model', 'score distillation'],
   inputs: z.object({
     teacher: FlowModelSchema.meta({ tooltip: 'The teacher that will be distilled.' }),
     init: z.enum(['teacher', 'random']).default('teacher').meta({

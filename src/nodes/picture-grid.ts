@@ -13,6 +13,7 @@ export const pictureGridNode = defineNode({
   displayName: 'Picture Grid',
   category: 'flowstep/sampling',
   description: 'Puts the pictures of a batch side by side; small ones are enlarged.',
+  searchAliases: ['contact sheet', 'image grid', 'montage', 'collage'],
   inputs: z.object({
     images: ImageSchema.meta({ tooltip: 'The pictures, all of one size.' }),
     columns: z.int().min(NEAR_SQUARE).max(1000).default(NEAR_SQUARE).meta({

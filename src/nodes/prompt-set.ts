@@ -25,6 +25,7 @@ export const promptSetNode = defineNode({
   category: 'flowstep/training',
   description:
     'Collects prompts for a distillation: from text encoders, from a file of embeddings, or both.',
+  searchAliases: ['captions', 'text prompts', 'conditioning list'],
   inputs: z.object({
     file: z.string().default('').meta({
       tooltip:

@@ -14,7 +14,7 @@ import {
   LatentSchema,
 } from './handles.ts';
 import { fittedToLatent } from './model-size.ts';
-import { type NodeContext, tellDevice } from './node-context.ts';
+import type { NodeContext } from './node-context.ts';
 
 export const samplerInputs = {
   seed: seedInput(
@@ -53,7 +53,7 @@ type SamplerInputs = z.output<z.ZodObject<typeof samplerInputs>> & {
   readonly model: FlowModelHandle;
 };
 
-/** The model in the size that is asked for, and what both samplers are asked for alike; tells the device. */
+/** The model in the size that is asked for, and what both samplers are asked for alike. */
 export async function samplerRequest(
   { model: handle, seed, count, label, latent, conditioning, prompts }: SamplerInputs,
   context: NodeContext,
@@ -62,7 +62,6 @@ export async function samplerRequest(
   const wanted = latent ? fittedToLatent(model, latent) : { model, count };
   const text = conditioning && textOf(conditioning, 'conditioning');
   const set = await openPromptSet(prompts, context);
-  tellDevice(context);
   return {
     model: wanted.model,
     request: {

@@ -15,6 +15,7 @@ export const saveModelNode = defineNode({
   category: 'flowstep/models',
   description:
     'Writes a model to the output folder: as safetensors with a model card beside it, as a LoRA, or as ONNX for other programs.',
+  searchAliases: ['save checkpoint', 'export onnx', 'save lora', 'triton'],
   outputNode: true,
   inputs: z.object({
     model: FlowModelSchema.meta({ tooltip: 'The model to save.' }),

@@ -12,6 +12,7 @@ export const teacherSamplerNode = defineNode({
   displayName: 'Flow Sampler',
   category: 'flowstep/sampling',
   description: 'Makes samples with a flow of many steps, to compare a student with.',
+  searchAliases: ['KSampler', 'euler', 'heun', 'flow matching sampler', 'generate'],
   inputs: z.object({
     model: FlowModelSchema.meta({
       tooltip: 'A teacher, from Train Flow Teacher or Load Flow Model.',
@@ -47,6 +48,7 @@ export const teacherSamplerNode = defineNode({
         negative: negative && textOf(negative, 'negative'),
       },
       context.signal,
+      context.onProgress,
     );
     return samplerResult(model, samples, request);
   },

@@ -30,6 +30,13 @@ export const trainTeacherNode = defineNode({
   displayName: 'Train Flow Teacher',
   category: 'flowstep/training',
   description: 'Trains a flow of many steps on a data set by flow matching.',
+  searchAliases: [
+    'flow matching',
+    'rectified flow',
+    'diffusion training',
+    'fine-tune',
+    'from scratch',
+  ],
   outputNode: true,
   inputs: z.object({
     dataset: FlowDatasetSchema.meta({ tooltip: 'What the flow learns to make.' }),

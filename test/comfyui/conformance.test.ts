@@ -126,7 +126,7 @@ describe.skipIf(NO_COMFYUI || !HAS_TRACES)('as in the golden trace', () => {
     const texts = frames.filter(({ type }) => type === 'binary text').map(progressText);
     expect(texts.filter(({ node }) => node === '2')).toEqual([
       { node: '2', text: expect.stringMatching(/^device .+$/) },
-      { node: '2', text: expect.stringMatching(/^Wrote runs\//) },
+      { node: '2', text: expect.stringMatching(/^device .+\nWrote runs\//) },
     ]);
     const golden = recordedFrames('progress_text_and_custom_event')
       .map(({ binary }) => binary?.hex)

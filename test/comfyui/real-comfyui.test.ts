@@ -91,7 +91,8 @@ describe.skipIf(NO_COMFYUI)('the real ComfyUI', () => {
       expect.arrayContaining(['loss/student', 'loss/online']),
     );
     const texts = frames.filter(({ type }) => type === 'binary text').map(progressText);
-    expect(texts).toContainEqual({ node: distill, text: expect.stringMatching(/^Wrote runs\//) });
+    const wrote = expect.stringMatching(/^device .+\nWrote runs\//);
+    expect(texts).toContainEqual({ node: distill, text: wrote });
     expect(entry.outputs[distill]?.text).toHaveLength(2);
 
     const history = (await client.get('/flowstep/history')) as Record<string, unknown>;

@@ -153,6 +153,21 @@ def test_an_output_node_says_what_it_wrote(monkeypatch: pytest.MonkeyPatch, page
     assert page.texts == ["Wrote models/a"]
 
 
+def test_what_was_written_stands_below_what_was_told(monkeypatch: pytest.MonkeyPatch, page: StubPromptServer) -> None:
+    async def script(peer: Peer) -> None:
+        key = (await peer.read())["key"]
+        await peer.send("text", key=key, seq=1, text="nothing is to be done")
+        await peer.result(key, 2, {"path": "models/a"}, files=["models/a"])
+
+    run_class(monkeypatch, FakeServer(script), "FlowstepSaveModel")
+    assert page.texts[-1] == "nothing is to be done\nWrote models/a"
+
+
+def test_errors_have_no_path_before_their_name() -> None:
+    # ComfyUI leaves out the module of Python's own classes alone.
+    assert (FlowstepError.__module__, FlowstepError.__qualname__) == ("builtins", "FlowstepError")
+
+
 def png() -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (3, 2), (9, 8, 7)).save(file, "PNG")

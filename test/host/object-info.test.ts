@@ -25,6 +25,15 @@ describe('our definitions in ComfyUI form', () => {
     expect(output_name).toEqual(definition.outputs.map(({ name }) => name));
   });
 
+  test.each([
+    ['distillation', 'FlowstepDistill'],
+    ['turbo', 'FlowstepOneStepSampler'],
+    ['FID', 'FlowstepEvaluate'],
+  ])('are found by %s, as users of other packs would call them', (word, id) => {
+    const { search_aliases } = objectInfo(definitions.find((d) => d.id === id)!);
+    expect(search_aliases).toContain(word);
+  });
+
   test('say what a widget needs', () => {
     const find = (id: string) => objectInfo(definitions.find((d) => d.id === id)!).input.optional;
     const sampler = find('FlowstepTeacherSampler');

@@ -66,7 +66,8 @@ describe('Evaluate Flow', () => {
     });
     expect(report.rows.student.scores).toEqual(found.figures);
     expect(report.rows.student.secondsPerSample).toBeGreaterThan(0);
-    expect(outputs['image']).toMatchObject({ shape: [1, 540, 960, 3] });
+    // The plot, and a line for each row below two of heads.
+    expect(outputs['image']).toMatchObject({ shape: [1, 540 + 7 * 22, 960, 3] });
     expect(notices).toEqual([expect.stringMatching(/^60 samples against moons\n.*\nstudent {2}/s)]);
     expect(context.events.map(({ step, steps }) => `${step}/${steps}`)).toEqual(
       [1, 2, 3, 4, 5].map((n) => `${n}/5`),

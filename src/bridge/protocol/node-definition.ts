@@ -38,6 +38,8 @@ export const NodeDefinitionSchema = z.strictObject({
   displayName: z.string().min(1),
   category: z.string().min(1),
   description: z.string().min(1),
+  /** What users may call it who search for a node, besides words of its name. */
+  searchAliases: z.array(z.string().min(1)).min(1).optional(),
   /** In the order in which a host shows them: required ones first, as ComfyUI orders widgets so. */
   inputs: z.array(InputDefinitionSchema),
   /** In slot order. */

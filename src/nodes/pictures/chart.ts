@@ -20,10 +20,14 @@ import type { Point } from './curve.ts';
 import type { Picture } from './picture.ts';
 
 const FONT = 'Flowstep Sans';
+/** All letters of one width: for tables. */
+export const MONO = 'Flowstep Mono';
+/** That width, as a share of the font's size. */
+export const MONO_ADVANCE = 1233 / 2048;
 /** Legible where a plot is shown at half its size on a node. */
 const FONT_SIZE = 16;
 const TITLE_SIZE = 20;
-const TEXT_COLOUR = '#333333';
+export const TEXT_COLOUR = '#333333';
 export const GRID_COLOUR = '#e6e6e6';
 /** For what is there to be compared with. */
 export const MUTED_COLOUR = '#808080';
@@ -47,8 +51,12 @@ let isPrepared = false;
 function prepare(): void {
   if (isPrepared) return;
   const fonts = createRequire(import.meta.url);
-  for (const file of ['DejaVuSans.ttf', 'DejaVuSans-Bold.ttf']) {
-    GlobalFonts.registerFromPath(fonts.resolve(`dejavu-fonts-ttf/ttf/${file}`), FONT);
+  for (const [file, name] of [
+    ['DejaVuSans.ttf', FONT],
+    ['DejaVuSans-Bold.ttf', FONT],
+    ['DejaVuSansMono.ttf', MONO],
+  ] as const) {
+    GlobalFonts.registerFromPath(fonts.resolve(`dejavu-fonts-ttf/ttf/${file}`), name);
   }
   Chart.register(
     Legend,

@@ -1,5 +1,9 @@
-/** @file A plot of scores over costs, both on logarithmic axes: a line for each thing that is compared. */
-import { GRID_COLOUR, PALETTE, renderChart } from './chart.ts';
+/**
+ * @file A plot of scores over costs, both on logarithmic axes: a line for each thing that is compared, and all figures as a table
+ * below.
+ */
+import type { Plugin } from 'chart.js';
+import { GRID_COLOUR, MONO, MONO_ADVANCE, PALETTE, renderChart, TEXT_COLOUR } from './chart.ts';
 import type { Point } from './curve.ts';
 import type { Picture } from './picture.ts';
 
@@ -8,14 +12,20 @@ export interface ScorePlotOptions {
   readonly xLabel: string;
   /** Of x above 0. */
   readonly series: readonly { readonly name: string; readonly points: readonly Point[] }[];
+  /** Lines of a table, their columns in line. */
+  readonly table: readonly string[];
 }
 
+/** Of the plot; a table makes the picture higher, and wider if need be. */
 const SIZE = { width: 960, height: 540 };
+const PADDING = 12;
+const TABLE_FONT_SIZE = 15;
+const TABLE_LINE_HEIGHT = 22;
 /** Room at both ends of an axis, as a share of its length. */
 const MARGIN_SHARE = 0.05;
 
 /** Where a score is not above 0, as KID may be, its axis is linear. */
-export function scorePlot({ title, xLabel, series }: ScorePlotOptions): Picture {
+export function scorePlot({ title, xLabel, series, table }: ScorePlotOptions): Picture {
   const all = series.flatMap(({ points }) => points);
   const isLog = all.every(({ y }) => y > 0);
   const xs = [...new Set(all.map(({ x }) => x))].sort((a, b) => a - b);
@@ -42,7 +52,9 @@ export function scorePlot({ title, xLabel, series }: ScorePlotOptions): Picture 
           };
         }),
       },
+      plugins: [below(table)],
       options: {
+        layout: { padding: { ...EVEN_PADDING, bottom: PADDING + heightOf(table) } },
         plugins: {
           title: { display: true, text: title },
           legend: {
@@ -81,8 +93,36 @@ export function scorePlot({ title, xLabel, series }: ScorePlotOptions): Picture 
         },
       },
     },
-    SIZE,
+    {
+      width: Math.max(SIZE.width, widthOf(table) + 2 * TABLE_INDENT),
+      height: SIZE.height + heightOf(table),
+    },
   );
+}
+
+const EVEN_PADDING = { top: PADDING, left: PADDING, right: PADDING };
+const TABLE_INDENT = 2 * PADDING;
+
+const heightOf = (table: readonly string[]) => table.length * TABLE_LINE_HEIGHT;
+
+const widthOf = (table: readonly string[]) =>
+  Math.ceil(Math.max(0, ...table.map(({ length }) => length)) * TABLE_FONT_SIZE * MONO_ADVANCE);
+
+/** Draws a table into the room under the plot. */
+function below(table: readonly string[]): Plugin<'scatter'> {
+  return {
+    id: 'table',
+    afterDraw: ({ ctx, height }) => {
+      ctx.font = `${TABLE_FONT_SIZE}px "${MONO}"`;
+      ctx.fillStyle = TEXT_COLOUR;
+      ctx.textAlign = 'left';
+      ctx.textBaseline = 'bottom';
+      const end = height - PADDING;
+      for (const [i, line] of table.entries()) {
+        ctx.fillText(line, TABLE_INDENT, end - (table.length - 1 - i) * TABLE_LINE_HEIGHT);
+      }
+    },
+  };
 }
 
 /** The values with some room; of some width also for none and for equal ones. */

@@ -32,6 +32,7 @@ export async function sample(
   model: FlowModel,
   request: SampleRequest,
   signal?: AbortSignal,
+  onStep?: OnStep,
 ): Promise<Tensor<'float32'>> {
   const count = checkRequest(model, request);
   const { solver, text, guidance } = request;
@@ -48,11 +49,14 @@ export async function sample(
   };
   const sampler = whole(() => new Sampler(model, solver, count, form));
   try {
-    return await sampler.run(request, signal);
+    return await sampler.run(request, signal, onStep);
   } finally {
     sampler.dispose();
   }
 }
+
+/** Is told after each step of each batch how many are done, of how many. */
+export type OnStep = (step: number, steps: number) => void;
 
 /** What a sampler's programs are made for, besides model and number of samples. */
 export interface SamplerForm {
@@ -148,10 +152,14 @@ export class Sampler {
   }
 
   /** Samples from the request's noise. Throws INTERRUPTED when the signal is aborted. */
-  async run(request: SampleRequest, signal?: AbortSignal): Promise<Tensor<'float32'>> {
+  async run(
+    request: SampleRequest,
+    signal?: AbortSignal,
+    onStep?: OnStep,
+  ): Promise<Tensor<'float32'>> {
     const { noise } = request;
     const out = noise.data.slice();
-    await this.integrate(out, this.#strides(request, out), request, signal);
+    await this.integrate(out, this.#strides(request, out), request, signal, onStep);
     return float32(out, noise.shape);
   }
 
@@ -161,10 +169,14 @@ export class Sampler {
     strides: readonly Stride[],
     condition: Pick<SampleRequest, 'labels' | 'text' | 'guidance'>,
     signal?: AbortSignal,
+    onStep?: OnStep,
   ): Promise<void> {
     const size = sizeOf(sampleShape(this.#network));
+    const count = x.length / size;
+    const steps = Math.ceil(count / this.#batch) * strides.length;
+    let done = 0;
     if (this.#isApart) await this.#place();
-    for (let start = 0; start < x.length / size; start += this.#batch) {
+    for (let start = 0; start < count; start += this.#batch) {
       const [from, to] = [start * size, (start + this.#batch) * size];
       const range = x.subarray(from, to);
       // A last batch that is not full keeps rows of the one before, which nobody reads.
@@ -179,6 +191,7 @@ export class Sampler {
       for (const [k, stride] of strides.entries()) {
         if (signal?.aborted) throw new FlowstepError('INTERRUPTED', 'sampling was stopped');
         await this.#stride(stride, k === strides.length - 1);
+        onStep?.(++done, steps);
         if (stride.fresh) {
           if (this.#isApart) await this.#points.download();
           addNoise(this.#x, stride.fresh.to, stride.fresh.noise.subarray(from, to));

@@ -31,7 +31,7 @@ function placeOf(points: readonly { x: number; y: number }[], index: number) {
     { name: 'a', points: [only] },
     { name: 'b', points: others },
   ];
-  const marks = marksOf(scorePlot({ title: 'Scores', xLabel: 'cost', series }));
+  const marks = marksOf(scorePlot({ title: 'Scores', xLabel: 'cost', series, table: [] }));
   expect(marks).toHaveLength(1);
   return marks[0]!;
 }
@@ -64,6 +64,33 @@ describe('places', () => {
 
 test('a single score, and none at all, give a picture', () => {
   const one = [{ name: 'a', points: [{ x: 1, y: 0.5 }] }];
-  expect(marksOf(scorePlot({ title: '', xLabel: '', series: one }))).toHaveLength(1);
-  expect(marksOf(scorePlot({ title: '', xLabel: '', series: [] }))).toEqual([]);
+  expect(marksOf(scorePlot({ title: '', xLabel: '', series: one, table: [] }))).toHaveLength(1);
+  expect(marksOf(scorePlot({ title: '', xLabel: '', series: [], table: [] }))).toEqual([]);
+});
+
+test('a table stands below the plot, which stays as it is, and widens the picture as it needs', () => {
+  const series = [{ name: 'a', points: [{ x: 1, y: 0.5 }] }];
+  const plot = scorePlot({ title: '', xLabel: '', series, table: [] });
+  const table = ['        NFE  score', 'student   1    0.5'];
+  const both = scorePlot({ title: '', xLabel: '', series, table });
+  expect(both.width).toBe(plot.width);
+  const isInk = (i: number) => both.rgb[3 * i]! < 128;
+  const top = both.rgb.slice(0, plot.rgb.length - 3 * 12 * plot.width);
+  expect(top).toEqual(plot.rgb.slice(0, top.length));
+  const rows = Array.from({ length: both.height - plot.height }, (_, row) =>
+    Array.from({ length: both.width }, (_, x) => (plot.height + row - 12) * both.width + x).some(
+      isInk,
+    ),
+  );
+  // Two lines of letters, with nothing between them.
+  const starts = rows.filter((ink, row) => ink && !rows[row - 1]);
+  expect(starts.length).toBeGreaterThanOrEqual(2);
+  const wide = scorePlot({ title: '', xLabel: '', series, table: ['x'.repeat(300)] });
+  expect(wide.width).toBeGreaterThan(2500);
+  const isInkAt = (x: number) =>
+    Array.from({ length: wide.height }, (_, y) => wide.rgb[3 * (y * wide.width + x)]!).some(
+      (r) => r < 128,
+    );
+  expect(isInkAt(wide.width - 30)).toBe(true);
+  expect(isInkAt(wide.width - 12)).toBe(false);
 });
