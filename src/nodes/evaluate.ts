@@ -78,7 +78,9 @@ export const evaluateNode = defineNode({
     report: z.string().meta({
       tooltip: 'The table as JSON: scores, network evaluations and seconds a sample of each row.',
     }),
-    image: ImageSchema.meta({ tooltip: 'The first score over network evaluations.' }),
+    image: ImageSchema.meta({
+      tooltip: 'The first score over network evaluations, and the table.',
+    }),
   },
   // The extractor's file changes outside of the graph.
   async fingerprint({ features, model, teacher }, context) {
