@@ -1,7 +1,7 @@
 /** @file Load Flow Model: a model file as a FLOW_MODEL. */
 import { z } from 'zod';
 import { FlowstepError } from '../errors.ts';
-import { declarationHash } from '../trainer/files/onnx-declaration.ts';
+import { besideHash, modelSha256 } from '../trainer/files/onnx-beside.ts';
 import { defineNode } from './define-node.ts';
 import { modelKey, openModel } from './flow-models.ts';
 import { type FlowModelHandle, FlowModelSchema } from './handles.ts';
@@ -28,7 +28,8 @@ export const loadModelNode = defineNode({
       .default('')
       .meta({
         advanced: true,
-        tooltip: 'sha256 of the file; another file under this name is refused.',
+        tooltip:
+          'sha256 of the file; another file under this name is refused. Where weights of an .onnx file lie in other files it is of all of them.',
       }),
     made_by: z
       .string()
@@ -49,7 +50,7 @@ export const loadModelNode = defineNode({
   fingerprint: async (inputs, context) => modelKey(await nameModel(inputs, context)),
   async execute(inputs, context) {
     const model = await nameModel(inputs, context);
-    requireHash(model, inputs);
+    await requireHash(model, inputs, context);
     // A file that is no model must fail here, at the node that names it, not where it is used.
     await openModel(model, context);
     return { outputs: { model } };
@@ -67,7 +68,7 @@ interface WantedModel {
 
 async function nameModel(wanted: WantedModel, context: NodeContext): Promise<FlowModelHandle> {
   const found = await findModel(wanted, context);
-  const declaration = await declarationHash(await openFile(context.roots, found));
+  const declaration = await besideHash(await openFile(context.roots, found));
   const model = { type: 'FLOW_MODEL' as const, ...found, ...(declaration && { declaration }) };
   if (wanted.lora === '') return model;
   const file = await findFile(wanted.lora, context);
@@ -105,14 +106,26 @@ async function findModel(wanted: WantedModel, context: NodeContext): Promise<Fil
   });
 }
 
-function requireHash({ root, path, sha256 }: FileRef, wanted: WantedModel): void {
-  if (wanted.sha256 === '' || wanted.sha256.toLowerCase() === sha256) return;
+async function requireHash(
+  model: FileRef,
+  wanted: WantedModel,
+  { roots }: NodeContext,
+): Promise<void> {
+  if (wanted.sha256 === '') return;
+  const { root, path } = model;
+  const sha256 = await modelSha256(await openFile(roots, model));
+  if (wanted.sha256.toLowerCase() === sha256) return;
   throw new FlowstepError(
     'MODEL_INVALID',
     `${path} in the ${root} folder is another file: its sha256 is ${sha256}, not ${wanted.sha256.toLowerCase()}`,
     {
       field: 'sha256',
-      hint: ['Put the right file there, or empty sha256 to take this one.', howToMake(wanted)]
+      hint: [
+        sha256 !== model.sha256 &&
+          'Its weights lie in other files, so its sha256 is that of all of them.',
+        'Put the right file there, or empty sha256 to take this one.',
+        howToMake(wanted),
+      ]
         .filter(Boolean)
         .join(' '),
     },
