@@ -47,7 +47,10 @@ export const loadModelNode = defineNode({
   outputs: {
     model: FlowModelSchema.meta({ tooltip: 'The model; samplers and trainers take it.' }),
   },
-  fingerprint: async (inputs, context) => modelKey(await nameModel(inputs, context)),
+  async fingerprint({ file, ...more }, context) {
+    if (file !== undefined) return modelKey(await nameModel({ file, ...more }, context));
+    return more.lora === '' ? undefined : (await findLora(more.lora, context)).sha256;
+  },
   async execute(inputs, context) {
     const model = await nameModel(inputs, context);
     await requireHash(model, inputs, context);
@@ -71,9 +74,14 @@ async function nameModel(wanted: WantedModel, context: NodeContext): Promise<Flo
   const declaration = await besideHash(await openFile(context.roots, found));
   const model = { type: 'FLOW_MODEL' as const, ...found, ...(declaration && { declaration }) };
   if (wanted.lora === '') return model;
-  const file = await findFile(wanted.lora, context);
-  if (file) return { ...model, loras: [{ file, strength: wanted.strength }] };
-  throw new FlowstepError('FILE_NOT_FOUND', `there is no LoRA file ${wanted.lora}`, {
+  const file = await findLora(wanted.lora, context);
+  return { ...model, loras: [{ file, strength: wanted.strength }] };
+}
+
+async function findLora(path: string, context: NodeContext): Promise<FileRef> {
+  const found = await findFile(path, context);
+  if (found) return found;
+  throw new FlowstepError('FILE_NOT_FOUND', `there is no LoRA file ${path}`, {
     field: 'lora',
     hint: `It was looked for in ${searched(context)}.`,
   });
