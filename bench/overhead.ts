@@ -32,6 +32,7 @@ const echo: NodeHost = {
     blocked: {},
     files: [],
   }),
+  fingerprint: async () => undefined,
 };
 
 const comfy = process.env['COMFYUI_DIR'];

@@ -23,15 +23,15 @@ Message = dict[str, Any]
 
 
 class Execution:
-    """One run of a node. `events` is read by ComfyUI's thread."""
+    """One run of a node, or a question about it. `events` is read by ComfyUI's thread."""
 
-    def __init__(self, node: str, values: Message) -> None:
+    def __init__(self, node: str, values: Message, kind: str = "execute") -> None:
         self.events: collections.deque[Message] = collections.deque()
         self.tensors: list[torch.Tensor] = []
         self.is_cancelled, self.step, self.restarts = False, 0, 0
         inputs = json.loads(json.dumps(values, default=self._take))
         specs = [{"name": f"t{i}", "dtype": "float32", "shape": list(t.shape)} for i, t in enumerate(self.tensors)]
-        self.request = {"type": "execute", "node": node, "inputs": inputs, "tensors": specs}
+        self.request = {"type": kind, "node": node, "inputs": inputs, "tensors": specs}
         self.renew()
 
     def _take(self, value: Any) -> Message:

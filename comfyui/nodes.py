@@ -14,7 +14,6 @@ from .server import PACK, Server, model_files
 POLL_SECONDS = 0.1  # How long an interrupt may go unnoticed, and events wait.
 CANCEL_SECONDS = 30.0  # In which a cancelled training writes its checkpoint.
 NAME_SECONDS = 60.0  # In which a server starts and hashes a large file.
-NAMING = ("FlowstepLoadModel", "FlowstepDataset", "FlowstepPromptSet")  # They name files, which change by themselves.
 SERVER = Server()
 CLIENT = Client(SERVER)
 
@@ -53,8 +52,9 @@ def run_node(name: str, attributes: Message, values: Message) -> Any:
 
 
 def content_of(name: str, values: Message) -> str | float:
-    """The hashes of the files that the values name: such a node gives them. What comes through a link is None here."""
-    task = CLIENT.start(Execution(name, {key: value for key, value in values.items() if value is not None}))
+    """The node's fingerprint: of the files that the values name. What comes through a link is None here."""
+    known = {key: value for key, value in values.items() if value is not None}
+    task = CLIENT.start(Execution(name, known, "fingerprint"))
     wait([task], NAME_SECONDS)
     return float("nan") if task.cancel() else str(task.exception() or task.result()["outputs"])
 
@@ -74,7 +74,7 @@ def make_class(name: str, node: Message) -> type:
         "FUNCTION": "run",
         "run": lambda self, **values: run_node(name, node["attributes"], values),
     }
-    if name in NAMING:
+    if node["readsFiles"]:
         members["IS_CHANGED"] = classmethod(lambda cls, **values: content_of(name, values))
     if name == "FlowstepLoadModel":
         # A file that is not among the choices is the node's to refuse: it says what makes it.

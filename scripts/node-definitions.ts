@@ -16,19 +16,22 @@ export const NODES_FILE = fileURLToPath(new URL('../comfyui/nodes.json', import.
 
 /** The text of the file as it should be. */
 export function nodesJson(): string {
-  const ours = allNodes()
-    .list()
-    .filter((node) => node.id.startsWith(OUR_PREFIX));
-  const classes = Object.fromEntries(ours.map((node) => [node.id, classOf(node)]));
+  const registry = allNodes();
+  const ours = registry.list().filter((node) => node.id.startsWith(OUR_PREFIX));
+  const classes = Object.fromEntries(
+    ours.map((node) => [node.id, classOf(node, registry.find(node.id)?.readsFiles ?? false)]),
+  );
   return `${JSON.stringify(classes, null, 2)}\n`;
 }
 
 /** What ComfyUI looks for on a class of its node API (V1). */
-function classOf(node: NodeDefinition) {
+function classOf(node: NodeDefinition, readsFiles: boolean) {
   const info = objectInfo(node);
   return {
     displayName: info.display_name,
     inputs: info.input,
+    /** Whether the server is asked if they have changed. */
+    readsFiles,
     attributes: {
       RETURN_TYPES: info.output,
       RETURN_NAMES: info.output_name,

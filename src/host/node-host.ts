@@ -1,7 +1,12 @@
 /** @file Runs single nodes for whoever hosts the graph elsewhere: the bridge's view of the registry. */
-import type { NodeEvents, NodeHost, NodeOutcome } from '../bridge/protocol/node-host.ts';
+import type {
+  NodeEvents,
+  NodeHost,
+  NodeOutcome,
+  NodeRequest,
+} from '../bridge/protocol/node-host.ts';
 import { FlowstepError } from '../errors.ts';
-import type { NodeResult } from '../nodes/define-node.ts';
+import type { FlowNode, NodeResult } from '../nodes/define-node.ts';
 import type { NodeContext, Roots } from '../nodes/node-context.ts';
 import type { NodeRegistry } from '../nodes/registry.ts';
 import type { StepEvent } from '../trainer/run/events.ts';
@@ -12,17 +17,27 @@ const MAX_TEXTS = 5;
 
 /** The nodes of `registry`, in the folders `roots`; `device` is told by those that compute. */
 export function nodeHost(registry: NodeRegistry, roots: Roots, device?: string): NodeHost {
+  async function at<Result>(
+    { node, signal }: NodeRequest,
+    events: NodeEvents,
+    act: (kind: FlowNode, context: NodeContext) => Promise<Result>,
+  ): Promise<Result> {
+    const kind = registry.find(node);
+    if (!kind) throw unknownNode(node, registry);
+    try {
+      return await act(kind, contextFor(events, { roots, signal, device }));
+    } catch (thrown) {
+      throw atNode(node, thrown);
+    }
+  }
   return {
     definitions: () => registry.list(),
-    async execute({ node, inputs, signal }, events) {
-      const kind = registry.find(node);
-      if (!kind) throw unknownNode(node, registry);
-      try {
-        return outcomeOf(await kind.run(inputs, contextFor(events, { roots, signal, device })));
-      } catch (thrown) {
-        throw atNode(node, thrown);
-      }
-    },
+    execute: (request, events) =>
+      at(request, events, async (kind, context) =>
+        outcomeOf(await kind.run(request.inputs, context)),
+      ),
+    fingerprint: (request, events) =>
+      at(request, events, (kind, context) => kind.fingerprint(request.inputs, context)),
   };
 }
 

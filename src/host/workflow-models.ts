@@ -3,7 +3,7 @@ import { FlowstepError } from '../errors.ts';
 import { loadModelNode } from '../nodes/load-model.ts';
 import type { RootName, Roots } from '../nodes/node-context.ts';
 import { resolveInside } from '../nodes/root-files.ts';
-import { sha256OfFile } from '../trainer/files/hash.ts';
+import { modelSha256 } from '../trainer/files/onnx-beside.ts';
 import type { Workflow, WorkflowNode } from './workflow.ts';
 
 export interface NamedModel {
@@ -33,7 +33,7 @@ export async function workflowModels(workflow: Workflow, roots: Roots): Promise<
 
 async function lookUp(node: WorkflowNode, file: string, roots: Roots): Promise<NamedModel> {
   const path = await findFile(file, roots);
-  const sha256 = path === undefined ? undefined : await sha256OfFile(path);
+  const sha256 = path === undefined ? undefined : await modelSha256(path);
   const wanted = constant(node, 'sha256');
   return { node: node.id, file, path, sha256, problem: problemOf(file, sha256, wanted) };
 }

@@ -72,6 +72,7 @@ export const datasetNode = defineNode({
   },
   // Files and folders change outside of the graph.
   async fingerprint(values, context) {
+    if (!namesData(values)) return undefined;
     return (await nameDataset(await sourceOf(values, context), context)).hash;
   },
   async execute(values, context) {
@@ -83,6 +84,22 @@ export const datasetNode = defineNode({
     return { outputs: { dataset: await nameDataset(await sourceOf(values, context), context) } };
   },
 });
+
+/** False for the pictures of an IMAGE, which are part of the graph, and for a path that comes through a link or is missing. */
+function namesData({ source, images, folder, file }: Values): boolean {
+  switch (source) {
+    case 'images':
+      return false;
+    case 'idx':
+      return images !== '';
+    case 'folder':
+      return folder !== '';
+    case 'latents':
+      return file !== '';
+    default:
+      return true;
+  }
+}
 
 async function sourceOf(values: Values, context: NodeContext): Promise<DatasetSource> {
   const { source, split } = values;

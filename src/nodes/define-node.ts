@@ -22,7 +22,12 @@ export interface FlowNode {
   readonly inputs: z.ZodObject;
   /** Checks `values` against the schema and fills in defaults; throws WORKFLOW_INVALID with every issue. */
   readInputs(values: Readonly<Record<string, unknown>>): Record<string, unknown>;
-  /** What the result depends on besides the inputs, as text; undefined when there is nothing. */
+  /** True when an input may name something outside of the graph, so that `fingerprint` gives something. */
+  readonly readsFiles: boolean;
+  /**
+   * What the result depends on besides the inputs, as text; undefined when there is nothing. Inputs that come through links may
+   * be left out: who asks knows by other means when these change.
+   */
   fingerprint(
     values: Readonly<Record<string, unknown>>,
     context: NodeContext,
@@ -35,6 +40,13 @@ type OutputShape = Readonly<Record<string, z.ZodType>>;
 
 /** Values by output name; only those whose schema is optional may be missing. */
 type OutputValues<Shape extends OutputShape> = z.infer<z.ZodObject<Shape>>;
+
+/** Inputs with defaults filled in; those without a default are there only where they are known. */
+export type KnownInputs<Inputs extends z.ZodObject> = {
+  readonly [Name in keyof z.output<Inputs>]:
+    | z.output<Inputs>[Name]
+    | (undefined extends z.input<Inputs>[Name & keyof z.input<Inputs>] ? never : undefined);
+};
 
 interface NodeDeclaration<Inputs extends z.ZodObject, Outputs extends OutputShape> {
   /** Unique and stable: saved workflows refer to it. */
@@ -51,9 +63,10 @@ interface NodeDeclaration<Inputs extends z.ZodObject, Outputs extends OutputShap
   readonly outputNode?: boolean;
   /**
    * For nodes whose inputs name something outside the graph, such as a file: a text that changes
-   * when that changes. A result is used again only while it stays the same.
+   * when that changes. A result is used again only while it stays the same. Undefined when these
+   * inputs name nothing.
    */
-  fingerprint?(inputs: z.output<Inputs>, context: NodeContext): Promise<string>;
+  fingerprint?(inputs: KnownInputs<Inputs>, context: NodeContext): Promise<string | undefined>;
   execute(
     inputs: z.output<Inputs>,
     context: NodeContext,
@@ -64,13 +77,22 @@ interface NodeDeclaration<Inputs extends z.ZodObject, Outputs extends OutputShap
 export function defineNode<Inputs extends z.ZodObject, Outputs extends OutputShape>(
   node: NodeDeclaration<Inputs, Outputs>,
 ): FlowNode {
-  const readInputs = (values: Readonly<Record<string, unknown>>) => {
-    const issues = checkInputs(node.inputs, values);
+  const requireValid = (inputs: z.ZodObject, values: Readonly<Record<string, unknown>>) => {
+    const issues = checkInputs(inputs, values);
     if (issues.length > 0) {
       const what = issues.map((i) => `${i.field}: ${i.message}`).join('; ');
       throw new FlowstepError('WORKFLOW_INVALID', `${node.displayName}: ${what}`, { issues });
     }
+  };
+  const readInputs = (values: Readonly<Record<string, unknown>>) => {
+    requireValid(node.inputs, values);
     return node.inputs.parse(values);
+  };
+  const known = node.inputs.partial();
+  const readKnown = (values: Readonly<Record<string, unknown>>) => {
+    requireValid(known, values);
+    // Zod cannot tell the fields of a type that is only known to be an object.
+    return known.parse(values) as KnownInputs<Inputs>;
   };
   return {
     definition: {
@@ -85,7 +107,8 @@ export function defineNode<Inputs extends z.ZodObject, Outputs extends OutputSha
     },
     inputs: node.inputs,
     readInputs,
-    fingerprint: async (values, context) => node.fingerprint?.(readInputs(values), context),
+    readsFiles: node.fingerprint !== undefined,
+    fingerprint: async (values, context) => node.fingerprint?.(readKnown(values), context),
     run: async (values, context) => node.execute(readInputs(values), context),
   };
 }

@@ -8,7 +8,7 @@ import { modelKey, openModel } from './flow-models.ts';
 import type { FlowModelHandle, OnlineFlowHandle } from './handles.ts';
 import { fittedToPixels } from './model-size.ts';
 import type { NodeContext } from './node-context.ts';
-import { type FileRef, openFile } from './root-files.ts';
+import { type FileRef, openModelFile } from './root-files.ts';
 
 /** The online flow's weights from an earlier run. */
 export async function onlineModelOf(
@@ -17,7 +17,7 @@ export async function onlineModelOf(
   context: NodeContext,
 ): Promise<FlowModel | undefined> {
   if (!weights) return undefined;
-  const file = await openFile(context.roots, weights);
+  const file = await openModelFile(context.roots, weights);
   return options.lora ? withLora(teacher, file, 1) : loadModel(file);
 }
 

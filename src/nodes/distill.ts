@@ -48,7 +48,7 @@ import {
 } from './handles.ts';
 import { fittedToPixels } from './model-size.ts';
 import type { NodeContext } from './node-context.ts';
-import { evaluationInputs, openEvaluation } from './training-evaluation.ts';
+import { evaluationFingerprint, evaluationInputs, openEvaluation } from './training-evaluation.ts';
 import { reportOf, requireFinished, runTraining, storeModel } from './training-run.ts';
 
 /** t* as 0 stands for the usual one of the network. */
@@ -178,6 +178,7 @@ export const distillNode = defineNode({
     online: OnlineFlowSchema.meta({ tooltip: 'The online flow with its weights, to go on from.' }),
     report: FlowReportSchema.meta({ tooltip: 'Losses and speed over the steps, for Loss Plot.' }),
   },
+  fingerprint: evaluationFingerprint,
   async execute(inputs, context) {
     requireSameTeacher(inputs.teacher, inputs.online);
     const opened = await openTeacher(inputs.teacher, context);

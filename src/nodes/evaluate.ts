@@ -11,8 +11,8 @@ import {
   tableLines,
   words,
 } from './evaluation-table.ts';
-import { openExtractor } from './extractors.ts';
-import { modelKey, openModel, openTeacher } from './flow-models.ts';
+import { extractorFingerprint, openExtractor } from './extractors.ts';
+import { openModel, openTeacher } from './flow-models.ts';
 import { cfgTMaxInput, readGuidance } from './guidance-inputs.ts';
 import { FlowDatasetSchema, FlowModelSchema, FlowPromptsSchema, ImageSchema } from './handles.ts';
 import { toImageTensor } from './pictures/picture.ts';
@@ -82,11 +82,7 @@ export const evaluateNode = defineNode({
       tooltip: 'The first score over network evaluations, and the table.',
     }),
   },
-  // The extractor's file changes outside of the graph.
-  async fingerprint({ features, model, teacher }, context) {
-    using extractor = await openExtractor(features, context);
-    return [extractor?.hash, modelKey(model), teacher && modelKey(teacher)].join(' ');
-  },
+  fingerprint: ({ features }, context) => extractorFingerprint(features, context),
   async execute(inputs, context) {
     const { count, draws, seed } = inputs;
     const [steps, solvers] = [readSteps(inputs.steps), readSolvers(inputs.solvers)];

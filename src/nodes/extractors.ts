@@ -1,5 +1,5 @@
 /** @file From an input that names a file to a feature extractor. */
-import { FeatureExtractor } from '../trainer/metrics/extractor.ts';
+import { extractorFilesHash, FeatureExtractor } from '../trainer/metrics/extractor.ts';
 import type { NodeContext } from './node-context.ts';
 import { resolveInside } from './root-files.ts';
 
@@ -10,4 +10,13 @@ export async function openExtractor(
 ): Promise<FeatureExtractor | undefined> {
   if (file === '') return undefined;
   return FeatureExtractor.open(await resolveInside(roots, 'models', file));
+}
+
+/** A text that changes with the files of the extractor; undefined for an empty name. Throws as reading them. */
+export async function extractorFingerprint(
+  file: string,
+  { roots }: NodeContext,
+): Promise<string | undefined> {
+  if (file === '') return undefined;
+  return extractorFilesHash(await resolveInside(roots, 'models', file));
 }

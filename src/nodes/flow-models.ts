@@ -5,7 +5,7 @@ import type { FlowModel } from '../trainer/run/model.ts';
 import { loadModel } from '../trainer/run/model-file.ts';
 import type { FlowModelHandle } from './handles.ts';
 import type { NodeContext } from './node-context.ts';
-import { openFile } from './root-files.ts';
+import { openFile, openModelFile } from './root-files.ts';
 
 /** Weights that stay in memory between nodes: a graph uses a model in several, and again in the next run. */
 const MAX_KEPT_BYTES = 2 ** 30;
@@ -21,7 +21,7 @@ export function modelKey({ sha256, declaration, loras = [] }: FlowModelHandle): 
 
 /** Reads the model that the handle names. Models that differ in adapters alone share their base's weights. */
 export async function openModel(handle: FlowModelHandle, context: NodeContext): Promise<FlowModel> {
-  const file = await openFile(context.roots, handle);
+  const file = await openModelFile(context.roots, handle);
   const key = modelKey(handle);
   const model = kept.get(key) ?? (await readModel(handle, file, context));
   kept.delete(key);

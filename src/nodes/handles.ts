@@ -5,7 +5,7 @@ import { TimeDensitySchema } from '../trainer/flow/density.ts';
 import { FLOW_WEIGHTS } from '../trainer/methods/flow-matching.ts';
 import { LoraConfigSchema } from '../trainer/nn/lora.ts';
 import { sizeOf, type Tensor } from '../trainer/tensor.ts';
-import { FileRefSchema } from './root-files.ts';
+import { FileRefSchema, ModelFileRefSchema } from './root-files.ts';
 
 /** Tags a schema with the type name that links carry, for derive-definition.ts. */
 function linked<Schema extends z.ZodType>(link: string, schema: Schema): Schema {
@@ -29,14 +29,12 @@ const pictureFields = {
 /** A trained teacher or student on disk, and LoRA files that change it, in their order. */
 export const FlowModelSchema = linked(
   'FLOW_MODEL',
-  FileRefSchema.extend({
+  ModelFileRefSchema.extend({
     type: z.literal('FLOW_MODEL'),
     loras: z
       .array(z.strictObject({ file: FileRefSchema, strength: z.number() }))
       .min(1)
       .optional(),
-    /** sha256 of what is declared beside an .onnx file. */
-    declaration: z.string().optional(),
   }),
 );
 
@@ -99,7 +97,7 @@ export const OnlineFlowSchema = linked(
       dropout: z.number().gt(0).lt(1).optional(),
       augment: z.number().gt(0).max(1).optional(),
     }),
-    weights: FileRefSchema.optional(),
+    weights: ModelFileRefSchema.optional(),
   }),
 );
 

@@ -1,7 +1,7 @@
 /** @file Load Flow Model: a model file as a FLOW_MODEL. */
 import { z } from 'zod';
 import { FlowstepError } from '../errors.ts';
-import { declarationHash } from '../trainer/files/onnx-declaration.ts';
+import { besideHash, modelSha256 } from '../trainer/files/onnx-beside.ts';
 import { defineNode } from './define-node.ts';
 import { modelKey, openModel } from './flow-models.ts';
 import { type FlowModelHandle, FlowModelSchema } from './handles.ts';
@@ -29,7 +29,8 @@ export const loadModelNode = defineNode({
       .default('')
       .meta({
         advanced: true,
-        tooltip: 'sha256 of the file; another file under this name is refused.',
+        tooltip:
+          'sha256 of the file; another file under this name is refused. Where weights of an .onnx file lie in other files it is of all of them.',
       }),
     made_by: z
       .string()
@@ -47,10 +48,13 @@ export const loadModelNode = defineNode({
   outputs: {
     model: FlowModelSchema.meta({ tooltip: 'The model; samplers and trainers take it.' }),
   },
-  fingerprint: async (inputs, context) => modelKey(await nameModel(inputs, context)),
+  async fingerprint({ file, ...more }, context) {
+    if (file !== undefined) return modelKey(await nameModel({ file, ...more }, context));
+    return more.lora === '' ? undefined : (await findLora(more.lora, context)).sha256;
+  },
   async execute(inputs, context) {
     const model = await nameModel(inputs, context);
-    requireHash(model, inputs);
+    await requireHash(model, inputs, context);
     // A file that is no model must fail here, at the node that names it, not where it is used.
     await openModel(model, context);
     return { outputs: { model } };
@@ -68,12 +72,17 @@ interface WantedModel {
 
 async function nameModel(wanted: WantedModel, context: NodeContext): Promise<FlowModelHandle> {
   const found = await findModel(wanted, context);
-  const declaration = await declarationHash(await openFile(context.roots, found));
+  const declaration = await besideHash(await openFile(context.roots, found));
   const model = { type: 'FLOW_MODEL' as const, ...found, ...(declaration && { declaration }) };
   if (wanted.lora === '') return model;
-  const file = await findFile(wanted.lora, context);
-  if (file) return { ...model, loras: [{ file, strength: wanted.strength }] };
-  throw new FlowstepError('FILE_NOT_FOUND', `there is no LoRA file ${wanted.lora}`, {
+  const file = await findLora(wanted.lora, context);
+  return { ...model, loras: [{ file, strength: wanted.strength }] };
+}
+
+async function findLora(path: string, context: NodeContext): Promise<FileRef> {
+  const found = await findFile(path, context);
+  if (found) return found;
+  throw new FlowstepError('FILE_NOT_FOUND', `there is no LoRA file ${path}`, {
     field: 'lora',
     hint: `It was looked for in ${searched(context)}.`,
   });
@@ -106,14 +115,26 @@ async function findModel(wanted: WantedModel, context: NodeContext): Promise<Fil
   });
 }
 
-function requireHash({ root, path, sha256 }: FileRef, wanted: WantedModel): void {
-  if (wanted.sha256 === '' || wanted.sha256.toLowerCase() === sha256) return;
+async function requireHash(
+  model: FileRef,
+  wanted: WantedModel,
+  { roots }: NodeContext,
+): Promise<void> {
+  if (wanted.sha256 === '') return;
+  const { root, path } = model;
+  const sha256 = await modelSha256(await openFile(roots, model));
+  if (wanted.sha256.toLowerCase() === sha256) return;
   throw new FlowstepError(
     'MODEL_INVALID',
     `${path} in the ${root} folder is another file: its sha256 is ${sha256}, not ${wanted.sha256.toLowerCase()}`,
     {
       field: 'sha256',
-      hint: ['Put the right file there, or empty sha256 to take this one.', howToMake(wanted)]
+      hint: [
+        sha256 !== model.sha256 &&
+          'Its weights lie in other files, so its sha256 is that of all of them.',
+        'Put the right file there, or empty sha256 to take this one.',
+        howToMake(wanted),
+      ]
         .filter(Boolean)
         .join(' '),
     },

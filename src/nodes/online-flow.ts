@@ -13,7 +13,7 @@ import { modelKey, openModel } from './flow-models.ts';
 import { flowTrainingInputs, readFlowTraining } from './flow-training-inputs.ts';
 import { type FlowModelHandle, FlowModelSchema, OnlineFlowSchema } from './handles.ts';
 import type { NodeContext } from './node-context.ts';
-import type { FileRef } from './root-files.ts';
+import type { ModelFileRef } from './root-files.ts';
 
 export const onlineFlowNode = defineNode({
   id: 'FlowstepOnlineFlow',
@@ -65,7 +65,7 @@ export const onlineFlowNode = defineNode({
 });
 
 /** The file of an online flow: its weights, or its adapters. Throws MODEL_INVALID when the model is something else. */
-async function weightsOf(handle: FlowModelHandle, context: NodeContext): Promise<FileRef> {
+async function weightsOf(handle: FlowModelHandle, context: NodeContext): Promise<ModelFileRef> {
   const { role } = (await openModel(handle, context)).info;
   if (role !== 'online') {
     throw new FlowstepError('MODEL_INVALID', `${handle.path} is a ${role}, not an online flow`, {
@@ -73,6 +73,8 @@ async function weightsOf(handle: FlowModelHandle, context: NodeContext): Promise
       hint: 'Load online.safetensors from the folder of the run that made the student.',
     });
   }
-  const { root, path, sha256 } = handle.loras?.at(-1)?.file ?? handle;
-  return { root, path, sha256 };
+  const lora = handle.loras?.at(-1);
+  if (lora) return lora.file;
+  const { type: _, loras: __, ...file } = handle;
+  return file;
 }

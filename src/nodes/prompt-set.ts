@@ -47,7 +47,7 @@ export const promptSetNode = defineNode({
     }),
   },
   fingerprint: async ({ file }, { roots }) =>
-    file === '' ? '' : (await nameEmbeddings(file, roots)).sha256,
+    file === '' ? undefined : (await nameEmbeddings(file, roots)).sha256,
   async execute({ file, conditioning, negative, prompts }, context) {
     const fromFile = file === '' ? undefined : await nameEmbeddings(file, context.roots);
     const files = [prompts, fromFile].filter((ref) => ref !== undefined);

@@ -4,6 +4,7 @@ import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { FlowstepError } from '../errors.ts';
 import { knownSha256 } from '../trainer/files/known-hash.ts';
+import { besideHash } from '../trainer/files/onnx-beside.ts';
 import type { RootName, Roots } from './node-context.ts';
 
 /** A file that any later process finds again, and notices when it has changed. */
@@ -16,6 +17,14 @@ export const FileRefSchema = z.strictObject({
 
 export type FileRef = z.infer<typeof FileRefSchema>;
 
+/** The file of a model. */
+export const ModelFileRefSchema = FileRefSchema.extend({
+  /** `besideHash` of an .onnx file: of its declaration, and of weights in other files. */
+  declaration: z.string().optional(),
+});
+
+export type ModelFileRef = z.infer<typeof ModelFileRefSchema>;
+
 /** Names the file `path` below a root; hashes it. */
 export async function nameFile(roots: Roots, root: RootName, path: string): Promise<FileRef> {
   const file = await resolveInside(roots, root, path);
@@ -25,17 +34,22 @@ export async function nameFile(roots: Roots, root: RootName, path: string): Prom
 /** The absolute path of a named file, after checking that it is still inside its root and unchanged. */
 export async function openFile(roots: Roots, ref: FileRef): Promise<string> {
   const file = await resolveInside(roots, ref.root, ref.path);
-  if ((await knownSha256(file)) !== ref.sha256) {
-    throw new FlowstepError(
-      'FILE_FORMAT',
-      `${file} is not the file that was named: it has changed`,
-      {
-        file,
-        hint: 'Run the node that names it again.',
-      },
-    );
-  }
+  if ((await knownSha256(file)) !== ref.sha256) throw changed(file, 'it has changed');
   return file;
+}
+
+/** `openFile` for the file of a model, after checking also that what lies beside an .onnx file is unchanged. */
+export async function openModelFile(roots: Roots, ref: ModelFileRef): Promise<string> {
+  const file = await openFile(roots, ref);
+  if ((await besideHash(file)) === ref.declaration) return file;
+  throw changed(file, 'its declaration, or its weights in other files, has changed');
+}
+
+function changed(file: string, how: string): FlowstepError {
+  return new FlowstepError('FILE_FORMAT', `${file} is not the file that was named: ${how}`, {
+    file,
+    hint: 'Run the node that names it again.',
+  });
 }
 
 /**

@@ -20,7 +20,7 @@ import {
   FlowReportSchema,
 } from './handles.ts';
 import { NETWORK_PRESET_NAMES, networkFor } from './network-presets.ts';
-import { evaluationInputs, openEvaluation } from './training-evaluation.ts';
+import { evaluationFingerprint, evaluationInputs, openEvaluation } from './training-evaluation.ts';
 import { reportOf, requireFinished, runTraining, storeModel } from './training-run.ts';
 
 const ID = 'FlowstepTrainTeacher';
@@ -64,6 +64,7 @@ export const trainTeacherNode = defineNode({
     model: FlowModelSchema.meta({ tooltip: 'The trained teacher.' }),
     report: FlowReportSchema.meta({ tooltip: 'Loss and speed over the steps, for Loss Plot.' }),
   },
+  fingerprint: evaluationFingerprint,
   async execute(inputs, context) {
     const dataset = await openDataset(inputs.dataset, context);
     const prompts = await openPromptSet(inputs.prompts, context);

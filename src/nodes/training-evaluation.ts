@@ -10,7 +10,7 @@ import type { Evaluation } from '../trainer/run/evaluation.ts';
 import { EVALUATED } from '../trainer/run/evaluation-prefix.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { openDataset } from './datasets.ts';
-import { openExtractor } from './extractors.ts';
+import { extractorFingerprint, openExtractor } from './extractors.ts';
 import { FlowDatasetSchema } from './handles.ts';
 import type { NodeContext } from './node-context.ts';
 
@@ -100,6 +100,14 @@ export async function openEvaluation(
       [Symbol.dispose]: () => seenBy?.[Symbol.dispose](),
     };
   }
+}
+
+/** Of what the evaluations depend on besides the inputs: they decide which model is the best, and when a run ends. */
+export async function evaluationFingerprint(
+  { evaluate_every: every, features }: Pick<EvaluationInputs, 'evaluate_every' | 'features'>,
+  context: NodeContext,
+): Promise<string | undefined> {
+  return every === 0 ? undefined : extractorFingerprint(features, context);
 }
 
 function withoutData(): FlowstepError {

@@ -27,7 +27,7 @@ function running() {
   });
   const events: ExecutionEvent[] = [];
   const listener = { onEvent: (event: ExecutionEvent) => events.push(event) };
-  executions.start({ key: 'k', node: 'node', inputs: {} }, listener);
+  executions.start({ type: 'execute', key: 'k', node: 'node', inputs: {} }, listener);
   return {
     executions,
     listener,
@@ -71,7 +71,7 @@ test('the loss of a listener that was replaced starts no clock', () => {
 test('a waiting execution without a client gives its place up', () => {
   const { executions } = running();
   const waiting = { onEvent: () => undefined };
-  executions.start({ key: 'w', node: 'node', inputs: {} }, waiting);
+  executions.start({ type: 'execute', key: 'w', node: 'node', inputs: {} }, waiting);
   executions.detach(waiting);
   vi.advanceTimersByTime(GRACE_MS);
   expect(executions.counts).toEqual({ waiting: 0, running: 1, ended: 1 });

@@ -115,6 +115,37 @@ describe('an execution', () => {
   });
 });
 
+describe('a fingerprint', () => {
+  const ask = (client: Client, key: string, node: string, more: object = {}) =>
+    client.send({ type: 'fingerprint', key, node, inputs: { file: 'a' }, tensors: [], ...more });
+
+  test('is answered as an execution is, by one output, and the node does not run', async () => {
+    let runs = 0;
+    const node = async () => {
+      runs++;
+      return {};
+    };
+    const client = await Client.connect(await serverOf({ node }));
+    ask(client, 'k', 'node');
+    const outputs = { fingerprint: 'node of {"file":"a"}' };
+    expect(await client.end('k')).toMatchObject({ type: 'result', outputs, files: [] });
+    expect(client.kinds('k')).toEqual(['accepted', 'started', 'result']);
+    expect(runs).toBe(0);
+  });
+
+  test('is left out where there is none', async () => {
+    const client = await Client.connect(await serverOf({}));
+    ask(client, 'k', 'plain');
+    expect(await client.end('k')).toMatchObject({ type: 'result', outputs: {} });
+  });
+
+  test('that is asked for wrongly is refused by its key', async () => {
+    const client = await Client.connect(await serverOf({}));
+    ask(client, 'k', 'node', { input: {} });
+    expect(await client.end('k')).toMatchObject({ code: 'MESSAGE_INVALID', seq: 0 });
+  });
+});
+
 describe('the queue', () => {
   test('runs one at a time, in order, and tells positions as they change', async () => {
     const first = gated();

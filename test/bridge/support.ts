@@ -25,6 +25,8 @@ export function hostOf(nodes: Readonly<Record<string, Play>>): NodeHost {
       const outcome = await nodes[request.node]!(request, events);
       return { outputs: {}, blocked: {}, files: [], ...outcome };
     },
+    fingerprint: async ({ node, inputs }) =>
+      node === 'plain' ? undefined : `${node} of ${JSON.stringify(inputs)}`,
   };
 }
 

@@ -89,6 +89,12 @@ def test_models_are_listed_live_with_those_of_runs_and_of_the_pack(comfy_folders
     assert cls.VALIDATE_INPUTS(file="not/there.safetensors") is True
 
 
+def test_the_nodes_that_read_files_ask_whether_they_have_changed() -> None:
+    asking = {name for name, cls in pack.NODE_CLASS_MAPPINGS.items() if hasattr(cls, "IS_CHANGED")}
+    named = ("LoadModel", "Dataset", "PromptSet", "Evaluate", "TrainTeacher", "Distill")
+    assert asking == {f"Flowstep{name}" for name in named}
+
+
 def changed(monkeypatch: pytest.MonkeyPatch, script: Script, **values: Any) -> Any:
     """What ComfyUI compares with the time before."""
     fake = FakeServer(script)
@@ -103,8 +109,9 @@ def test_a_node_that_names_a_file_runs_again_when_the_server_finds_another_conte
     def holds(content: str) -> Script:
         async def script(peer: Peer) -> None:
             request = await peer.read()
-            assert (request["node"], request["inputs"]) == ("FlowstepDataset", {"folder": "cats"})
-            await peer.result(request["key"], 1, {"dataset": {"folder": "cats", "hash": content}})
+            asked = (request["type"], request["node"], request["inputs"])
+            assert asked == ("fingerprint", "FlowstepDataset", {"folder": "cats"})
+            await peer.result(request["key"], 1, {"fingerprint": content})
 
         return script
 

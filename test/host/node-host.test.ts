@@ -14,6 +14,7 @@ import { allNodes } from '../../src/nodes/all-nodes.ts';
 import { saveModel } from '../../src/trainer/run/model-file.ts';
 import { engine } from '../../src/trainer/runtime/engine.ts';
 import { makeRoots } from '../nodes/support.ts';
+import { pixelExtractor } from '../support/pixel-extractor.ts';
 import { TINY_MLP, tinyModel } from '../support/tiny-models.ts';
 
 /** Keeps what a node tells. */
@@ -135,6 +136,24 @@ describe('a node', () => {
     }
     expect(live[1]).toBe(live[0]);
     expect(live[2]).toBe(live[0]);
+  });
+
+  test('tells when a file has changed that it names, without what comes through links', async () => {
+    const roots = await makeRoots();
+    const host = nodeHost(allNodes(), roots);
+    const { signal } = new AbortController();
+    const ask = (node: string, inputs: Record<string, unknown>) =>
+      host.fingerprint({ node, inputs, signal }, recorder().events);
+    const inputs = { features: 'pixels.onnx', count: 64 };
+    const missing = { code: 'FILE_NOT_FOUND', details: { node: 'FlowstepEvaluate' } };
+    await expect(ask('FlowstepEvaluate', inputs)).rejects.toMatchObject(missing);
+    await pixelExtractor(roots.models);
+    const before = await ask('FlowstepEvaluate', inputs);
+    expect(await ask('FlowstepEvaluate', inputs)).toBe(before);
+    await pixelExtractor(roots.models, { preprocessing: { divide: 255 } });
+    expect(await ask('FlowstepEvaluate', inputs)).not.toBe(before);
+    expect(await ask('FlowstepOneStepSampler', {})).toBeUndefined();
+    await expect(ask('FlowstepNone', {})).rejects.toMatchObject({ code: 'UNKNOWN_NODE' });
   });
 
   test('that does not exist is named, with the one that was meant', async () => {

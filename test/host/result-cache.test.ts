@@ -3,13 +3,15 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { type ExecutionEvent, executeWorkflow } from '../../src/host/executor.ts';
-import { ResultCache } from '../../src/host/result-cache.ts';
+import { ResultCache, resultKey } from '../../src/host/result-cache.ts';
+import { allNodes } from '../../src/nodes/all-nodes.ts';
 import { defineNode } from '../../src/nodes/define-node.ts';
 import { FlowModelSchema, ImageSchema } from '../../src/nodes/handles.ts';
 import type { Roots } from '../../src/nodes/node-context.ts';
 import { nameFile } from '../../src/nodes/root-files.ts';
 import { float32 } from '../../src/trainer/tensor.ts';
-import { makeRoots } from '../nodes/support.ts';
+import { makeContext, makeRoots } from '../nodes/support.ts';
+import { pixelExtractor } from '../support/pixel-extractor.ts';
 import { testNodes, workflowOf } from './support.ts';
 
 const common = { category: 'tests', description: 'For tests.' };
@@ -296,4 +298,17 @@ describe('the memory that results take', () => {
     expect((await run(large)).ran).toEqual(['1']);
     expect((await run(say)).cached).toEqual(['1']);
   });
+});
+
+test('a training whose evaluations see with another extractor is other work', async () => {
+  const context = makeContext(await makeRoots());
+  const train = allNodes().find('FlowstepTrainTeacher')!;
+  const dataset = { type: 'FLOW_DATASET', kind: 'points', set: '8g', hash: 'a' };
+  const key = (more: object) => resultKey(train, { dataset, ...more }, context);
+  const evaluated = { evaluate_every: 2, features: 'pixels.onnx' };
+  await pixelExtractor(context.roots.models);
+  const [before, without] = [await key(evaluated), await key({})];
+  await pixelExtractor(context.roots.models, { preprocessing: { divide: 255 } });
+  expect(await key(evaluated)).not.toBe(before);
+  expect(await key({})).toBe(without);
 });

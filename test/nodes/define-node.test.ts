@@ -162,6 +162,34 @@ describe('a fingerprint', () => {
     expect(await fingerprinted.fingerprint({}, context)).toBe(`x ${context.roots.data}`);
   });
 
+  test('is known without what comes through links, and only then are required inputs left out', async () => {
+    const context = makeContext(await makeRoots());
+    const linked = defineNode({
+      id: 'Linked',
+      displayName: 'Linked',
+      category: 'tests',
+      description: 'Names a file and takes a picture.',
+      inputs: z.object({
+        picture: ImageSchema.meta({ tooltip: 'p' }),
+        file: z.string().default('x').meta({ tooltip: 'f' }),
+      }),
+      outputs: {},
+      fingerprint: async ({ picture: given, file }) => `${file} ${given === undefined}`,
+      execute: async () => ({ outputs: {} }),
+    });
+    expect(await linked.fingerprint({ file: 'y' }, context)).toBe('y true');
+    expect(await linked.fingerprint({ picture }, context)).toBe('x false');
+    await expect(linked.fingerprint({ file: 7 }, context)).rejects.toMatchObject({
+      code: 'WORKFLOW_INVALID',
+      details: { issues: [{ field: 'file' }] },
+    });
+    await expect(linked.run({ file: 'y' }, context)).rejects.toThrow('picture: is missing');
+  });
+
+  test('is what tells nodes that read files from others', () => {
+    expect([fingerprinted.readsFiles, node.readsFiles]).toEqual([true, false]);
+  });
+
   test('is undefined for a node that depends on its inputs alone', async () => {
     const context = makeContext(await makeRoots());
     expect(await node.fingerprint({ picture, name: 'a' }, context)).toBeUndefined();

@@ -88,6 +88,8 @@ function otherVersion(json: unknown): number | undefined {
 
 /** So that a client which waits for an execution learns that it was refused. */
 function keyOfExecute(json: unknown): string | undefined {
-  const execute = z.looseObject({ type: z.literal('execute'), key: KeySchema }).safeParse(json);
+  const execute = z
+    .looseObject({ type: z.enum(['execute', 'fingerprint']), key: KeySchema })
+    .safeParse(json);
   return execute.success ? execute.data.key : undefined;
 }

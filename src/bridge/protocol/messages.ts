@@ -51,6 +51,13 @@ export const ExecuteSchema = z.strictObject({
   tensors: z.array(TensorSpecSchema).max(MAX_TENSORS).describe('their frames follow'),
 });
 
+export const FingerprintSchema = ExecuteSchema.extend({
+  type: z.literal('fingerprint'),
+  inputs: ExecuteSchema.shape.inputs.describe(
+    'as of `execute`; those that are not known are left out',
+  ),
+});
+
 export const AttachSchema = z.strictObject({
   type: z.literal('attach'),
   key: KeySchema,
@@ -68,6 +75,7 @@ export const PongSchema = z.strictObject({ type: z.literal('pong'), id: PingIdSc
 export const ClientMessageSchema = z.discriminatedUnion('type', [
   HelloSchema,
   ExecuteSchema,
+  FingerprintSchema,
   AttachSchema,
   CancelSchema,
   DoneSchema,
@@ -182,5 +190,6 @@ export const ServerMessageSchema = z.discriminatedUnion('type', [
 export type ClientMessage = z.infer<typeof ClientMessageSchema>;
 export type ServerMessage = z.infer<typeof ServerMessageSchema>;
 export type ExecuteMessage = z.infer<typeof ExecuteSchema>;
+export type FingerprintMessage = z.infer<typeof FingerprintSchema>;
 export type HelloMessage = z.infer<typeof HelloSchema>;
 export type ErrorMessage = z.infer<typeof ErrorMessageSchema>;

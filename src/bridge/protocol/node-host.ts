@@ -53,4 +53,6 @@ export interface NodeHost {
   definitions(): readonly NodeDefinition[];
   /** Runs the node; throws FlowstepError, INTERRUPTED when the signal ended it. */
   execute(request: NodeRequest, events: NodeEvents): Promise<NodeOutcome>;
+  /** What the node's result depends on besides its inputs, of which some may be left out; undefined when there is nothing. */
+  fingerprint(request: NodeRequest, events: NodeEvents): Promise<string | undefined>;
 }

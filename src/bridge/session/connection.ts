@@ -7,6 +7,7 @@ import {
   CLOSE_CODES,
   type ClientMessage,
   type ExecuteMessage,
+  type FingerprintMessage,
   type HelloMessage,
   PROTOCOL_VERSION,
   type ServerMessage,
@@ -129,6 +130,7 @@ export class Connection implements Listener {
         this.#say(errorMessage(invalid('hello came already')));
         break;
       case 'execute':
+      case 'fingerprint':
         this.#answer(message.key, () => this.#execute(message));
         break;
       case 'attach':
@@ -151,7 +153,7 @@ export class Connection implements Listener {
     }
   }
 
-  #execute(message: ExecuteMessage): void {
+  #execute(message: ExecuteMessage | FingerprintMessage): void {
     this.#context.executions.requireRoom(message.key);
     this.#start(this.#uploads.begin(message));
   }

@@ -12,6 +12,8 @@ export interface Listener {
 
 /** What a client asked for, its tensors in place. */
 export interface ExecutionRequest {
+  /** To run the node, or to tell what its result depends on. */
+  readonly type: 'execute' | 'fingerprint';
   readonly key: string;
   readonly node: string;
   readonly inputs: Readonly<Record<string, unknown>>;

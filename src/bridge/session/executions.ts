@@ -1,6 +1,6 @@
 /** @file All executions of a server: one runs, the others wait; what has ended is kept for its client. */
 import { asFlowstepError, FlowstepError } from '../../errors.ts';
-import type { NodeHost } from '../protocol/node-host.ts';
+import type { NodeEvents, NodeHost, NodeOutcome } from '../protocol/node-host.ts';
 import { thinned } from './event-stream.ts';
 import { Execution, type ExecutionRequest, type Listener } from './execution.ts';
 
@@ -144,7 +144,7 @@ export class Executions {
     const { signal } = execution.abort;
     const events = thinned(execution.events);
     try {
-      const outcome = await this.#options.host.execute({ ...request, signal }, events);
+      const outcome = await outcomeOf(request, signal, events, this.#options.host);
       events.end();
       this.#end(execution, () => execution.finished(outcome), 'result');
     } catch (thrown) {
@@ -186,6 +186,19 @@ export class Executions {
     execution.detach();
     this.#byKey.delete(execution.key);
   }
+}
+
+async function outcomeOf(
+  { type, node, inputs }: ExecutionRequest,
+  signal: AbortSignal,
+  events: NodeEvents,
+  host: NodeHost,
+): Promise<NodeOutcome> {
+  const request = { node, inputs, signal };
+  if (type === 'execute') return host.execute(request, events);
+  const fingerprint = await host.fingerprint(request, events);
+  const outputs = fingerprint === undefined ? {} : { fingerprint };
+  return { outputs, blocked: {}, files: [] };
 }
 
 function interrupted(error?: FlowstepError): FlowstepError {

@@ -2,7 +2,7 @@
 import { FlowstepError } from '../../errors.ts';
 import type { TensorFrame } from '../protocol/frame.ts';
 import { MAX_TENSOR_BYTES } from '../protocol/limits.ts';
-import type { ExecuteMessage } from '../protocol/messages.ts';
+import type { ExecuteMessage, FingerprintMessage } from '../protocol/messages.ts';
 import {
   byteLengthOf,
   fillTensors,
@@ -26,7 +26,7 @@ interface Part {
 }
 
 interface Upload {
-  readonly message: ExecuteMessage;
+  readonly message: ExecuteMessage | FingerprintMessage;
   readonly parts: ReadonlyMap<string, Part>;
 }
 
@@ -34,7 +34,7 @@ export class Uploads {
   readonly #byKey = new Map<string, Upload>();
 
   /** The request when it needs no tensors, else undefined; throws for tensors that cannot be. */
-  begin(message: ExecuteMessage): ExecutionRequest | undefined {
+  begin(message: Upload['message']): ExecutionRequest | undefined {
     if (this.#byKey.has(message.key)) {
       throw new FlowstepError('EXECUTION_EXISTS', `${message.key} is being sent already`);
     }
@@ -77,7 +77,7 @@ export class Uploads {
   #requestOf(upload: Upload): ExecutionRequest | undefined {
     const parts = [...upload.parts.values()];
     if (!parts.every((part) => part.isWhole)) return undefined;
-    const { key, node, inputs } = upload.message;
+    const { type, key, node, inputs } = upload.message;
     this.#byKey.delete(key);
     const tensors = new Map(
       parts.map((part): [string, WireTensor] => [
@@ -86,7 +86,7 @@ export class Uploads {
       ]),
     );
     // An object stays one.
-    return { key, node, inputs: fillTensors(inputs, tensors) as ExecutionRequest['inputs'] };
+    return { type, key, node, inputs: fillTensors(inputs, tensors) as ExecutionRequest['inputs'] };
   }
 }
 

@@ -11,7 +11,7 @@ import type { Workflow, WorkflowNode } from '../workflow.ts';
 /** Where a run is kept and what it shows on the way do not change its numbers. */
 const WITHOUT_EFFECT: ReadonlySet<string> = new Set(Object.keys(runInputs));
 
-/** Fingerprints of nodes without links, which read files: rows have most of them in common. */
+/** Fingerprints of nodes that read files: rows have most of them in common. */
 export class Fingerprints {
   readonly #known = new Map<string, Promise<string | undefined>>();
   readonly #context: NodeContext;
@@ -20,7 +20,7 @@ export class Fingerprints {
     this.#context = { roots, signal, onProgress: () => undefined };
   }
 
-  /** Of a node with these values; throws what the node throws when a file is not there. */
+  /** Of a node with these values, and links at its other inputs; throws what the node throws when a file is not there. */
   of(kind: FlowNode, values: Readonly<Record<string, unknown>>): Promise<string | undefined> {
     const key = canonicalJson([kind.definition.id, values]);
     const known = this.#known.get(key) ?? kind.fingerprint(values, this.#context);
@@ -42,12 +42,10 @@ export async function contentKeys(
     const kind = registry.find(node.type);
     if (!kind) throw bug(`node ${node.id} was not validated`);
     const inputs: Record<string, unknown> = {};
-    let isLinked = false;
     for (const { name, default: standard } of kind.definition.inputs) {
       if (WITHOUT_EFFECT.has(name)) continue;
       const input = node.inputs[name];
       if (input?.kind === 'link') {
-        isLinked = true;
         const source = workflow.get(input.link.node);
         if (!source) throw bug(`node ${node.id} was not validated`);
         inputs[name] = { from: await keyOf(source), slot: input.link.slot };
@@ -57,7 +55,7 @@ export async function contentKeys(
       }
     }
     // What a linked value names is in the content of the link.
-    const fingerprint = isLinked ? undefined : await fingerprints.of(kind, constants(node));
+    const fingerprint = await fingerprints.of(kind, constants(node));
     const key = sha256(canonicalJson({ type: node.type, inputs, fingerprint }));
     keys.set(node.id, key);
     return key;
@@ -67,10 +65,8 @@ export async function contentKeys(
 }
 
 function constants(node: WorkflowNode): Record<string, unknown> {
+  const entries = Object.entries(node.inputs);
   return Object.fromEntries(
-    Object.entries(node.inputs).map(([name, input]) => [
-      name,
-      input.kind === 'constant' ? input.value : undefined,
-    ]),
+    entries.flatMap(([name, input]) => (input.kind === 'constant' ? [[name, input.value]] : [])),
   );
 }

@@ -4,7 +4,6 @@ import { z } from 'zod';
 import { FlowstepError } from '../../errors.ts';
 import type { ModelMessage } from '../graph/onnx-tensors.ts';
 import { ConventionFields, InputNamesSchema } from '../nn/onnx-config.ts';
-import { sha256 } from './hash.ts';
 import { readError } from './read-error.ts';
 
 /** NAME.onnx.json beside NAME.onnx, or the file's own metadata under `DECLARATION_KEY`. */
@@ -49,12 +48,6 @@ export async function declarationBeside(file: string): Promise<string | undefine
     if (error.code === 'FILE_NOT_FOUND') return undefined;
     throw error;
   }
-}
-
-/** sha256 of the declaration beside an .onnx file; undefined for other files, and when there is none. */
-export async function declarationHash(file: string): Promise<string | undefined> {
-  const text = isOnnxPath(file) ? await declarationBeside(file) : undefined;
-  return text === undefined ? undefined : sha256(text);
 }
 
 /** What is declared of a file, beside it or in it; undefined when nothing is. Throws MODEL_INVALID. */

@@ -25,8 +25,8 @@ export async function externalPlaces(
   const places = new Map<string, ExternalPlace>();
   const sizes = new Map<string, number>();
   for (const tensor of tensors.filter(isExternal)) {
-    const entries = new Map(tensor.externalData.map(({ key, value }) => [key, value]));
-    const file = await insideFolder(onnxFile, tensor.name, entries.get('location') ?? '');
+    const entries = entriesOf(tensor);
+    const file = await insideFolder(onnxFile, locationOf(tensor), `tensor "${tensor.name}"`);
     const offset = Number(entries.get('offset') ?? 0);
     const bytes = sizeOf(tensor.dims) * ELEMENT_BYTES[typeOf(onnxFile, tensor)];
     const size = sizes.get(file) ?? (await stat(file)).size;
@@ -63,17 +63,31 @@ export async function readExternal({ file, offset, bytes }: ExternalPlace): Prom
   }
 }
 
+/** The file that a tensor lies in, as the .onnx file names it. */
+export const locationOf = (tensor: TensorMessage): string =>
+  entriesOf(tensor).get('location') ?? '';
+
+const entriesOf = ({ externalData }: TensorMessage) =>
+  new Map(externalData.map(({ key, value }) => [key, value]));
+
 const typeOf = (file: string, tensor: TensorMessage) =>
   dtypeOf(tensor.dataType, `tensor "${tensor.name}"`, file);
 
-/** A model from somebody else must not read the rest of the disk, be it by a link. */
-async function insideFolder(onnxFile: string, tensor: string, location: string): Promise<string> {
+/**
+ * The absolute path of a file beside the model, links followed; `what` lies in it. Throws MODEL_INVALID when it is not there or
+ * outside: a model from somebody else must not read the rest of the disk, be it by a link.
+ */
+export async function insideFolder(
+  onnxFile: string,
+  location: string,
+  what: string,
+): Promise<string> {
   const folder = dirname(resolve(onnxFile));
   const wanted = resolve(folder, location);
   const outside = () =>
     invalid(
       onnxFile,
-      `tensor "${tensor}" lies in ${JSON.stringify(location)}, which is outside of the folder of the model`,
+      `${what} lies in ${JSON.stringify(location)}, which is outside of the folder of the model`,
       'Save the model with its external data beside it.',
     );
   if (location === '' || location.includes('\0') || isAbsolute(location)) throw outside();
@@ -84,7 +98,7 @@ async function insideFolder(onnxFile: string, tensor: string, location: string):
   } catch {
     throw invalid(
       onnxFile,
-      `tensor "${tensor}" lies in ${wanted}, which is not there`,
+      `${what} lies in ${wanted}, which is not there`,
       'Copy the external data of the model too, beside it.',
     );
   }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { FlowstepError } from '../../errors.ts';
 import { canonicalJson } from '../files/canonical-json.ts';
 import { sha256 } from '../files/hash.ts';
+import { knownSha256 } from '../files/known-hash.ts';
 import { readError } from '../files/read-error.ts';
 import { parseModel } from '../graph/onnx-tensors.ts';
 import { type ModelPort, ModelSession } from '../runtime/model-session.ts';
@@ -188,6 +189,12 @@ export class FeatureExtractor implements Disposable {
       },
     );
   }
+}
+
+/** sha256 of an extractor's file and of what lies beside it to declare it: known without opening it. */
+export async function extractorFilesHash(file: string): Promise<string> {
+  const declaration = await read(sidecarOf(file));
+  return sha256(await knownSha256(file), ...(declaration ? [declaration] : []));
 }
 
 /** Features of pictures that come in parts, of which one is in memory at a time. Throws as `extract`. */
