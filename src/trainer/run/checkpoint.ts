@@ -28,9 +28,9 @@ export interface CheckpointFile {
 }
 
 const NAME = /^checkpoint-(\d{9})\.safetensors$/;
-/** What a killed process leaves of a file that it was writing (see atomic-write.ts, lock.ts). */
+/** What a killed process leaves of a file that it was writing (see atomic-write.ts, lock.ts, evaluation.ts). */
 const LEFTOVER =
-  /^(\.(checkpoint-\d{9}\.safetensors|run\.json)\.[0-9a-f]{12}|lock\.[0-9a-f]{12})\.tmp$/;
+  /^(\.((checkpoint-\d{9}|best)\.safetensors|best\.md|run\.json)\.[0-9a-f]{12}|lock\.[0-9a-f]{12})\.tmp$/;
 
 /** Writes `checkpoint-STEP.safetensors`; throws FILE_UNWRITABLE naming it, and then leaves nothing of it behind. */
 export async function writeCheckpoint(
