@@ -63,8 +63,9 @@ const evenTimes = (count: number, shift: number): number[] =>
 /** Falling noise levels above 0 of each scheduler. */
 const LAYOUTS: Readonly<Record<Scheduler, Layout>> = {
   simple: (steps, shift) =>
+    // ComfyUI rounds TABLE / steps to a float first: the middle of 38 steps is entry 499 from the top, not 500.
     Array.from({ length: steps }, (_, k) =>
-      tableSigma(TABLE - 1 - Math.floor((k * TABLE) / steps), shift),
+      tableSigma(TABLE - 1 - Math.floor(k * (TABLE / steps)), shift),
     ),
   normal: evenTimes,
   sgm_uniform: (steps, shift) => evenTimes(steps + 1, shift).slice(0, -1),

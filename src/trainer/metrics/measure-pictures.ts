@@ -20,7 +20,7 @@ import {
   meanSpectrum,
   PICTURES_PART,
   ReferencePictures,
-  spectrumCount,
+  spectrumIndices,
 } from './reference-pictures.ts';
 import { DEFAULT_NEIGHBOURS, scoreFeatures } from './score-features.ts';
 
@@ -48,17 +48,22 @@ export async function measurePictures(
   const { metrics, count } = options;
   const shape = checkPictures(model.info.network, dataset, extractor, options);
   const reference = await ReferencePictures.of(dataset, extractor, signal);
-  using sampler = new MeasuredSampler(model, options, Math.min(PICTURES_PART, count));
+  using sampler = new MeasuredSampler(model, options, Math.min(PICTURES_PART, count), count);
   const wantsSpectrum = metrics.includes(FINE_DETAIL_GAP);
-  const seen = new Float32Array(wantsSpectrum ? spectrumCount(count) * sizeOf(shape) : 0);
+  const picture = sizeOf(shape);
+  const indices = wantsSpectrum ? spectrumIndices(count) : [];
+  const seen = new Float32Array(indices.length * picture);
   const transitions = model.info.student?.grid.length ?? 1;
   async function* parts(): AsyncGenerator<Pictures> {
     for (let from = 0; from < count; from += PICTURES_PART) {
       const size = Math.min(PICTURES_PART, count - from);
       const draw = (transition: number) => (from / PICTURES_PART) * transitions + transition;
       const samples = await sampler.part(from, size, draw, signal);
-      const at = from * sizeOf(shape);
-      if (at < seen.length) seen.set(samples.subarray(0, seen.length - at), at);
+      for (const [i, index] of indices.entries()) {
+        if (index < from || index >= from + size) continue;
+        const at = (index - from) * picture;
+        seen.set(samples.subarray(at, at + picture), i * picture);
+      }
       yield toPictures(samples, [size, ...shape]);
     }
   }

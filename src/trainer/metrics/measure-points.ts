@@ -75,7 +75,7 @@ export async function measurePoints(
 ): Promise<Measured> {
   const { draws, count, metrics } = options;
   const values = new Map<string, number[]>();
-  using sampler = new MeasuredSampler(model, options, count);
+  using sampler = new MeasuredSampler(model, options, count, count);
   for (let draw = 0; draw < draws; draw++) {
     const fake = await sampler.part(0, count, (transition) => draws * transition + draw, signal);
     const real = dataset.batch(DATA_SEED, draw, count).x;

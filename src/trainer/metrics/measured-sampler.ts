@@ -10,6 +10,7 @@ import type { FlowModel } from '../run/model.ts';
 import { Sampler } from '../run/sample.ts';
 import { checkRequest, type SampleRequest, type Solver } from '../run/sample-request.ts';
 import { float32, type Shape, sizeOf } from '../tensor.ts';
+import { spreadIndices } from './spread.ts';
 
 /** Steps of a solver where nobody says how many; the workflows compare students with the same. */
 const USUAL_STEPS = 50;
@@ -43,20 +44,26 @@ export class MeasuredSampler implements Disposable {
   readonly #model: FlowModel;
   readonly #options: SamplingOptions & { readonly solver: Solver };
   readonly #conditions: ConditionSource;
+  /** Which of them the samples have in turn: all, or some of all where there are more than samples. */
+  readonly #choices: readonly number[];
   readonly #shape: Shape;
   readonly #sampler: Sampler;
   #seconds = 0;
   #count = 0;
 
-  /** `batch` is the largest part that will be asked for. Throws WORKFLOW_INVALID for a model of texts without prompts. */
-  constructor(model: FlowModel, options: SamplingOptions, batch: number) {
+  /**
+   * `batch` is the largest part that will be asked for, `count` how many samples there will be in all. Throws
+   * WORKFLOW_INVALID for a model of texts without prompts.
+   */
+  constructor(model: FlowModel, options: SamplingOptions, batch: number, count: number) {
     const { network, student } = model.info;
     const solver = options.solver ?? (student ? 'one-step' : 'euler');
     this.#model = model;
     this.#options = { ...options, solver };
     this.#conditions = conditionSource(network, options.prompts);
     this.#shape = sampleShape(network);
-    const { tokens } = this.#conditions;
+    const { tokens, count: choices } = this.#conditions;
+    this.#choices = spreadIndices(choices, count);
     this.#sampler = new Sampler(model, solver, batch, {
       tokens,
       ...(this.#guidance && { guidance: { ...this.#guidance, tokens } }),
@@ -105,7 +112,7 @@ export class MeasuredSampler implements Disposable {
   ): Promise<SampleRequest> {
     const { solver, steps = USUAL_STEPS, seed, prompts } = this.#options;
     const { student } = this.#model.info;
-    const { count: choices } = this.#conditions;
+    const choices = this.#choices;
     const noise = (transition: number) => {
       const values = new Float32Array(count * sizeOf(this.#shape));
       fillNormal(values, seed, STREAMS.evaluation, draw(transition));
@@ -117,9 +124,9 @@ export class MeasuredSampler implements Disposable {
       ...(solver === 'one-step'
         ? { freshNoise: student?.grid.slice(1).map((_, k) => noise(k + 1)) ?? [] }
         : { steps }),
-      ...(choices > 0 &&
+      ...(choices.length > 0 &&
         (await this.#conditions.rows(
-          Int32Array.from({ length: count }, (_, i) => (from + i) % choices),
+          Int32Array.from({ length: count }, (_, i) => choices[(from + i) % choices.length]!),
         ))),
       ...(this.#guidance && {
         guidance: { ...this.#guidance, negative: prompts ? { text: prompts.empty } : {} },

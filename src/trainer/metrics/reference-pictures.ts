@@ -8,6 +8,7 @@ import { type FeatureSource, featuresOfArray } from './feature-source.ts';
 import { type FeatureStatistics, featureStatistics } from './feature-statistics.ts';
 import { powerSpectrum, type Spectrum } from './power-spectrum.ts';
 import { type Pictures, toPictures } from './preprocessing.ts';
+import { spreadIndices } from './spread.ts';
 
 /** Pictures in memory at a time. */
 export const PICTURES_PART = 500;
@@ -52,8 +53,11 @@ export class ReferencePictures {
     if (!this.#spectrum) {
       const { whole, shape } = this.#dataset;
       if (!whole) throw bug('the reference is no set of pictures');
-      const { x } = whole.range(0, Math.min(whole.count, SPECTRUM_PICTURES));
-      this.#spectrum = await meanSpectrum(x, shape, signal);
+      const size = sizeOf(shape);
+      const indices = spectrumIndices(whole.count);
+      const chosen = new Float32Array(indices.length * size);
+      for (const [i, index] of indices.entries()) chosen.set(whole.range(index, 1).x, i * size);
+      this.#spectrum = await meanSpectrum(chosen, shape, signal);
     }
     return this.#spectrum;
   }
@@ -77,14 +81,14 @@ function featuresOf(
   return extractFeatures(extractor, parts(), signal);
 }
 
-/** Spectrum of the first samples [count, ...shape] in [-1, 1]. Throws SHAPE_MISMATCH for what is no squares, and INTERRUPTED. */
+/** Mean spectrum of samples [count, ...shape] in [-1, 1]. Throws SHAPE_MISMATCH for what is no squares, and INTERRUPTED. */
 export async function meanSpectrum(
   samples: Float32Array,
   shape: Shape,
   signal?: AbortSignal,
 ): Promise<Spectrum> {
   const size = sizeOf(shape);
-  const count = Math.min(samples.length / size, SPECTRUM_PICTURES);
+  const count = samples.length / size;
   const turn = eventLoopTurns(signal);
   let mean: Spectrum | undefined;
   for (let from = 0; from < count; from += SPECTRUM_PART) {
@@ -101,7 +105,7 @@ export async function meanSpectrum(
   return mean;
 }
 
-/** How many of the first samples `meanSpectrum` looks at. */
-export function spectrumCount(count: number): number {
-  return Math.min(count, SPECTRUM_PICTURES);
+/** Which of `count` pictures have their spectra taken. */
+export function spectrumIndices(count: number): number[] {
+  return spreadIndices(count, SPECTRUM_PICTURES);
 }

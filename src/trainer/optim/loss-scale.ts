@@ -12,6 +12,8 @@ const PATIENCE = 2000;
 
 /** What `state` is called beside a network's vectors. */
 export const LOSS_SCALE_STATE = 'loss-scale';
+/** And the number of updates that overflow has skipped, whatever the precision is now. */
+export const SKIPPED_STATE = 'skipped-updates';
 
 export class LossScale {
   /** The factor, and updates without overflow since it was changed: what training needs to go on. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { FlowstepError } from '../../errors.ts';
 import { readSafetensors, writeSafetensors } from '../files/safetensors.ts';
-import { LOSS_SCALE_STATE } from '../optim/loss-scale.ts';
+import { LOSS_SCALE_STATE, SKIPPED_STATE } from '../optim/loss-scale.ts';
 import { float32 } from '../tensor.ts';
 
 export const CHECKPOINT_KEY = 'flowstep.checkpoint';
@@ -28,9 +28,9 @@ export interface CheckpointFile {
 }
 
 const NAME = /^checkpoint-(\d{9})\.safetensors$/;
-/** What a killed process leaves of a file that it was writing (see atomic-write.ts, lock.ts). */
+/** What a killed process leaves of a file that it was writing (see atomic-write.ts, lock.ts, evaluation.ts). */
 const LEFTOVER =
-  /^(\.(checkpoint-\d{9}\.safetensors|run\.json)\.[0-9a-f]{12}|lock\.[0-9a-f]{12})\.tmp$/;
+  /^(\.((checkpoint-\d{9}|best)\.safetensors|best\.md|run\.json)\.[0-9a-f]{12}|lock\.[0-9a-f]{12})\.tmp$/;
 
 /** Writes `checkpoint-STEP.safetensors`; throws FILE_UNWRITABLE naming it, and then leaves nothing of it behind. */
 export async function writeCheckpoint(
@@ -68,9 +68,12 @@ export async function removeLeftovers(folder: string): Promise<void> {
   }
 }
 
+/** What stays as it is where a checkpoint has none: it is of another precision, or older than they are. */
+const OPTIONAL = [LOSS_SCALE_STATE, SKIPPED_STATE];
+
 /**
- * Reads a checkpoint of the run `identity` into `state`; throws CHECKPOINT_INVALID and leaves `state` as it was. Scales of
- * losses stay as they are where it has none: it is of another precision, or older than they are.
+ * Reads a checkpoint of the run `identity` into `state`; throws CHECKPOINT_INVALID and leaves `state` as it was. One from
+ * before skipped updates were told apart goes on as if all had been done, as it counted them then.
  */
 export async function loadCheckpoint(
   file: string,
@@ -89,7 +92,7 @@ export async function loadCheckpoint(
   const loaded = [...state].flatMap(([name, target]) => {
     const data = tensors.get(name)?.data;
     if (data instanceof Float32Array && data.length === target.length) return [{ target, data }];
-    if (!data && name.endsWith(`/${LOSS_SCALE_STATE}`)) return [];
+    if (!data && OPTIONAL.some((part) => name.endsWith(`/${part}`))) return [];
     const found = data ? `${data.length} values, not ${target.length}` : 'none';
     throw invalid(file, `it holds a checkpoint of another network: ${name} has ${found}`);
   });

@@ -19,7 +19,7 @@ import {
   type StateName,
   stateNames,
 } from '../optim/adam.ts';
-import { LOSS_SCALE_STATE, LossScale } from '../optim/loss-scale.ts';
+import { LOSS_SCALE_STATE, LossScale, SKIPPED_STATE } from '../optim/loss-scale.ts';
 import { DeviceTensors } from '../runtime/device-tensors.ts';
 import { engine } from '../runtime/engine.ts';
 import { Program } from '../runtime/program.ts';
@@ -41,8 +41,10 @@ export class Learner {
   /** Parameters, and gradients, where the device computes: in the order of the list. */
   readonly parameters: DeviceTensors;
   readonly gradients: DeviceTensors;
-  /** Updates done. */
+  /** Updates done, and skipped. */
   updates = 0;
+  /** How many of them were skipped, one number: few enough for a float32, as the scale grows slowly. */
+  readonly skipped = new Float32Array(1);
   /** Where gradients are computed in float16. */
   readonly scale: LossScale | undefined;
   /** Whether the device has memory of its own. */
@@ -107,11 +109,12 @@ export class Learner {
 
   /**
    * One update with `gradient`, that of `loss`; returns its norm. When either is not finite nothing changes and the norm is
-   * not finite, or 0 where the next one is computed with a smaller scale.
+   * not finite, or 0 where it is skipped and the next one is computed with a smaller scale.
    */
   async update(loss: number, learningRate: number, pacer: Pacer): Promise<number> {
     if (!Number.isFinite(loss)) return Number.NaN;
-    const k = this.updates + 1;
+    // Where PyTorch's GradScaler skips, it does not call the optimiser: moments and their corrections stay in step.
+    const k = this.updates - this.skipped[0]! + 1;
     const { rate, epsilon } = adamScalars(this.options, k, learningRate);
     this.#rate[0] = rate;
     this.#epsilon[0] = epsilon;
@@ -123,7 +126,8 @@ export class Learner {
     const isGood = Number.isFinite(norm);
     const isSkipped = !isGood && (this.scale?.lower() ?? false);
     if (isGood) this.scale?.keep();
-    if (isGood || isSkipped) this.updates = k;
+    if (isSkipped) this.skipped[0]!++;
+    if (isGood || isSkipped) this.updates++;
     return isSkipped ? 0 : norm;
   }
 
@@ -148,7 +152,7 @@ export class Learner {
     if (this.#isApart && (only ?? 'weights') === 'weights') await this.parameters.download();
   }
 
-  /** Goes on as if `updates` updates had led to what is in `state` now. */
+  /** Goes on as if `updates` updates, skipped ones among them, had led to what is in `state` and `skipped` now. */
   resumeAt(updates: number): void {
     this.updates = updates;
     this.#isPlaced = false;
@@ -219,13 +223,14 @@ function chunksOn({ specs, size }: ParameterList, length: number | undefined, is
   return isApart ? chunksOfPieces(specs.map(({ shape }) => shape)) : chunksOf(size);
 }
 
-/** The vectors of several learners under `learner/vector`, and their scales. */
+/** The vectors of several learners under `learner/vector`, what they have skipped, and their scales. */
 export function stateOf(
   learners: Readonly<Record<string, Learner>>,
 ): ReadonlyMap<string, Float32Array> {
   const vectors = new Map<string, Float32Array>();
-  for (const [name, { state, scale }] of Object.entries(learners)) {
+  for (const [name, { state, skipped, scale }] of Object.entries(learners)) {
     for (const [part, vector] of state) vectors.set(`${name}/${part}`, vector);
+    vectors.set(`${name}/${SKIPPED_STATE}`, skipped);
     if (scale) vectors.set(`${name}/${LOSS_SCALE_STATE}`, scale.state);
   }
   return vectors;

@@ -131,6 +131,10 @@ export class RunFolder implements AsyncDisposable {
     }
   }
 
+  get identity(): string {
+    return this.#record.identity;
+  }
+
   async recordStep(step: number, metrics: Readonly<Record<string, number>>): Promise<void> {
     await this.#stats.write(step, metrics);
   }
@@ -142,12 +146,8 @@ export class RunFolder implements AsyncDisposable {
     state: ReadonlyMap<string, Float32Array>,
   ): Promise<string> {
     await this.#stats.flush();
-    const { identity } = this.#record;
-    const file = await writeCheckpoint(
-      this.folder,
-      { format: 1, step, identity, divergence },
-      state,
-    );
+    const { folder, identity } = this;
+    const file = await writeCheckpoint(folder, { format: 1, step, identity, divergence }, state);
     await pruneCheckpoints(this.folder, this.#options.keepCheckpoints);
     return file;
   }

@@ -55,7 +55,10 @@ export async function* train<Models extends Readonly<Record<string, FlowModel>>>
     let outcome: Outcome = { kind: 'finished' };
     let saved = from;
     let step = from;
-    const judge = run && options?.evaluation && (await Judge.open(options.evaluation, run.folder));
+    const judge =
+      run &&
+      options?.evaluation &&
+      (await Judge.open(options.evaluation, run.folder, run.identity));
     if (run && judge?.isDue(from, steps)) {
       // The session before was stopped between this step and its evaluation.
       const judged = await judge.evaluate(from, trainer.averaged(), signal);

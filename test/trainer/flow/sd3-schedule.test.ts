@@ -20,6 +20,17 @@ describe('sigmaSchedule', () => {
     }
   });
 
+  /** Values of ComfyUI's `simple_scheduler` in PyTorch 2.15.0 with shift 3. */
+  test.each([
+    [12, 7, 0.6821155548095703],
+    [38, 19, 0.7507492899894714],
+    [38, 20, 0.7299795150756836],
+    [76, 38, 0.7507492899894714],
+    [152, 19, 0.9549419283866882],
+  ])('simple of %i steps picks entry %i as floats have it', (steps, i, sigma) => {
+    expect(sigmaSchedule('simple', steps)[i]).toBeCloseTo(sigma, 6);
+  });
+
   test('a part of the way is the end of a longer schedule', () => {
     expect(sigmaSchedule('normal', 3, { denoise: 0.4 })).toEqual(
       sigmaSchedule('normal', 7).slice(-4),

@@ -6,6 +6,7 @@ import { featuresOfArray } from '../../../src/trainer/metrics/feature-source.ts'
 import { measureModel } from '../../../src/trainer/metrics/measure-model.ts';
 import { fineDetailGap, powerSpectrum } from '../../../src/trainer/metrics/power-spectrum.ts';
 import { toPictures } from '../../../src/trainer/metrics/preprocessing.ts';
+import { ReferencePictures } from '../../../src/trainer/metrics/reference-pictures.ts';
 import { scoreFeatures } from '../../../src/trainer/metrics/score-features.ts';
 import { fillNormal } from '../../../src/trainer/random/philox.ts';
 import { STREAMS } from '../../../src/trainer/random/streams.ts';
@@ -103,6 +104,31 @@ test('the gap of detail compares the spectra of samples and data', async () => {
     powerSpectrum(real, [40, ...SHAPE]),
   );
   expect(figures).toEqual({ 'fine-detail gap': { value: expect.closeTo(gap, 9) } });
+});
+
+describe('the detail of a large set is that of all its classes, where they', () => {
+  const EACH = 2100;
+  /** A class of flat pictures and one of noise. */
+  const byteOf = (kind: number, i: number) => (kind === 0 ? 128 + (i % 5) : (i * 7919) % 251);
+  const setOf = (order: string, kindOf: (picture: number) => number) =>
+    heldDataset({
+      ...{ name: order, hash: order, shape: SHAPE, classes: 2, flip: false },
+      labels: Uint8Array.from({ length: 2 * EACH }, (_, i) => kindOf(i)),
+      samples: Uint8Array.from({ length: 2 * EACH * PIXELS }, (_, i) =>
+        byteOf(kindOf(Math.floor(i / PIXELS)), i),
+      ),
+    });
+
+  test.each([
+    ['follow each other', (i: number) => Math.floor(i / EACH)],
+    ['take turns', (i: number) => i % 2],
+  ])('%s', async (order, kindOf) => {
+    const data = setOf(order, kindOf);
+    using extractor = await FeatureExtractor.open(await pixelExtractor(await tempFolder()));
+    const reference = await ReferencePictures.of(data, extractor);
+    const all = powerSpectrum(data.whole!.range(0, 2 * EACH).x, [2 * EACH, ...SHAPE]);
+    expect(fineDetailGap(all, await reference.spectrum())).toBeLessThan(0.05);
+  });
 });
 
 describe('refused:', () => {

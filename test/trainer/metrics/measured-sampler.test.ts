@@ -1,7 +1,7 @@
 /** Samples to measure are those of the solvers, from noise that is numbered, under each condition in turn. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { openPrompts, writePrompts } from '../../../src/trainer/data/prompts.ts';
+import { openPrompts, type PromptSet, writePrompts } from '../../../src/trainer/data/prompts.ts';
 import {
   MeasuredSampler,
   networkEvaluations,
@@ -24,9 +24,15 @@ function noise({ info }: FlowModel, count: number, draw: number) {
   return float32(data, shape);
 }
 
+/** Of prompts of three tokens. */
+function embeddings(count: number) {
+  const context = float32(new Float32Array(count * 3 * 7), [count, 3, 7]);
+  return { context, pooled: float32(new Float32Array(count * 5), [count, 5]) };
+}
+
 /** Three samples that follow after four others. */
 async function part(model: FlowModel, options: Omit<SamplingOptions, 'seed'>) {
-  using sampler = new MeasuredSampler(model, { ...options, seed: 7 }, 3);
+  using sampler = new MeasuredSampler(model, { ...options, seed: 7 }, 3, 7);
   return await sampler.part(4, 3, (transition) => 10 + transition, undefined);
 }
 
@@ -57,7 +63,24 @@ describe('samples', () => {
     expect(await part(model, { steps: 2, prompts, guidance: { scale: 2 } })).toEqual(
       (await sample(model, { ...request, guidance })).data,
     );
-    expect(() => new MeasuredSampler(model, { seed: 7 }, 3)).toThrow(/there are no prompts/);
+    expect(() => new MeasuredSampler(model, { seed: 7 }, 3, 3)).toThrow(/there are no prompts/);
+  });
+
+  test('are of prompts of the whole file, where it has more than are asked for', async () => {
+    const model = tinyModel(smallMmdit());
+    const read: number[] = [];
+    const prompts: PromptSet = {
+      ...{ name: 'prompts', hash: '', count: 90, tokens: 3, contextWidth: 7, pooledWidth: 5 },
+      empty: embeddings(1),
+      rows: async (choices) => {
+        read.push(...choices);
+        return embeddings(choices.length);
+      },
+    };
+    using sampler = new MeasuredSampler(model, { steps: 1, seed: 7, prompts }, 3, 6);
+    await sampler.part(0, 3, () => 0, undefined);
+    await sampler.part(3, 3, () => 1, undefined);
+    expect(read.map((prompt) => Math.floor(prompt / 15))).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
   test('of students with several steps have numbered fresh noise', async () => {

@@ -1,5 +1,5 @@
 /** Evaluations of a run on the way: the best model is kept, the numbers of training stay, and resuming changes nothing. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { FlowstepError } from '../../../src/errors.ts';
@@ -7,7 +7,7 @@ import { pointSet } from '../../../src/trainer/data/points.ts';
 import { measureModel } from '../../../src/trainer/metrics/measure-model.ts';
 import type { Evaluation } from '../../../src/trainer/run/evaluation.ts';
 import type { FlowModel } from '../../../src/trainer/run/model.ts';
-import { loadModel } from '../../../src/trainer/run/model-file.ts';
+import { loadModel, saveModel } from '../../../src/trainer/run/model-file.ts';
 import { readRunFile } from '../../../src/trainer/run/run-file.ts';
 import type { RunOptions } from '../../../src/trainer/run/run-folder.ts';
 import { readStats } from '../../../src/trainer/run/stats.ts';
@@ -175,6 +175,111 @@ describe('a run that was stopped', () => {
     expect(await evaluations(run.folder)).toEqual(
       Object.entries(VALUES).map(([step, value]) => [Number(step), value]),
     );
+  });
+});
+
+describe('a run that was killed after its best model, and the checkpoint before it', () => {
+  const VALUES_BEFORE = { 2: 5, 4: 3, 6: 2 };
+  const bestFile = ({ folder }: RunOptions) => join(folder, 'best.safetensors');
+
+  /** Ends after step 7 without a checkpoint of it; the last one is of step 5. */
+  async function killed(before: Readonly<Record<number, number>>) {
+    const { evaluation, weights } = scored(before);
+    const run = await options({ evaluation, checkpointEvery: 5 });
+    const events = distill(TINY_DISTILL, { run });
+    for (;;) {
+      const { value } = await events.next();
+      if ('kind' in value && value.kind === 'step' && value.step === 7) break;
+    }
+    await events.return({} as never);
+    expect(await stepOf(run)).toBe(6);
+    return { run, weights };
+  }
+
+  async function stepOf(run: RunOptions) {
+    return (await loadModel(bestFile(run))).info.training['steps'];
+  }
+
+  /** Goes on with other values, as on another device; gives the best models that were told, and the last notice. */
+  async function goneOn(run: RunOptions, values: Readonly<Record<number, number>>, changes = {}) {
+    const { events } = await runAll({ ...run, ...scored(values, changes) });
+    return {
+      best: events.flatMap((event) => (event.kind === 'best' ? [[event.step, event.value]] : [])),
+      notice: events.findLast((event) => event.kind === 'notice')?.message,
+    };
+  }
+
+  test('keeps the model until there is a better one, and the file says why', async () => {
+    const { run, weights } = await killed(VALUES_BEFORE);
+    expect((await goneOn(run, { 6: 4, 8: 2.5, 10: 2 })).best).toEqual([]);
+    const { info, parameters } = await loadModel(bestFile(run));
+    const { identity } = await readRunFile(run.folder);
+    expect(info.training).toMatchObject({
+      steps: 6,
+      evaluation: { run: identity, metric: SCORE, value: 2 },
+    });
+    expect(parameters[0]).toBe(weights.get(6));
+  });
+
+  test('takes a better one', async () => {
+    const { run } = await killed(VALUES_BEFORE);
+    expect((await goneOn(run, { 6: 4, 8: 2.5, 10: 1 })).best).toEqual([[10, 1]]);
+    expect(await stepOf(run)).toBe(10);
+  });
+
+  test('writes and tells the same one again where the bits are the same', async () => {
+    const { run } = await killed({ ...VALUES, ...VALUES_BEFORE });
+    const before = await readFile(bestFile(run));
+    await rm(join(run.folder, 'best.md'));
+    expect((await goneOn(run, { 6: 2, 8: 4, 10: 4 })).best).toEqual([[6, 2]]);
+    expect((await readFile(bestFile(run))).equals(before)).toBe(true);
+    expect(await readdir(run.folder)).toContain('best.md');
+  });
+
+  test('has the patience that its statistics give', async () => {
+    const { run } = await killed(VALUES_BEFORE);
+    expect((await goneOn(run, { 6: 2.9, 8: 2.8, 10: 4 }, { patience: 1 })).notice).toBeUndefined();
+    const { run: other } = await killed(VALUES_BEFORE);
+    expect((await goneOn(other, { 6: 3.5 }, { patience: 1 })).notice).toBe(
+      'stopped after step 6: 1 evaluations in a row were no better than eval/score 3 of step 4',
+    );
+  });
+
+  type Facts = Readonly<Record<string, unknown>>;
+  /** Writes the best model anew, with other facts. */
+  async function rewritten(run: RunOptions, facts: (training: Facts) => Facts) {
+    const model = await loadModel(bestFile(run));
+    const training = JSON.parse(JSON.stringify(facts(model.info.training)));
+    await saveModel(bestFile(run), { ...model, info: { ...model.info, training } });
+  }
+  const judged = (more: object) => (training: Facts) => ({
+    ...training,
+    evaluation: { ...(training['evaluation'] as object), ...more },
+  });
+
+  test.each<[what: string, spoil: (run: RunOptions) => Promise<unknown>]>([
+    ['is gone', (run) => rm(bestFile(run))],
+    ['is damaged', (run) => writeFile(bestFile(run), 'half')],
+    ['is of another run', (run) => rewritten(run, judged({ run: 'another' }))],
+    ['was judged by another metric', (run) => rewritten(run, judged({ metric: 'eval/other' }))],
+    [
+      'is an older one that says its step alone, which is not known',
+      (run) => rewritten(run, ({ evaluation: _, ...facts }) => facts),
+    ],
+  ])('keeps the next model where the file %s', async (_, spoil) => {
+    const { run } = await killed(VALUES_BEFORE);
+    await spoil(run);
+    expect((await goneOn(run, { 6: 4, 8: 3.5, 10: 6 })).best).toEqual([
+      [6, 4],
+      [8, 3.5],
+    ]);
+    expect(await stepOf(run)).toBe(8);
+  });
+
+  test('knows an older file that says its step alone by the statistics', async () => {
+    const { run } = await killed(VALUES_BEFORE);
+    await rewritten(run, ({ evaluation: _, ...facts }) => ({ ...facts, steps: 4 }));
+    expect((await goneOn(run, { 6: 3, 8: 2.9, 10: 6 })).best).toEqual([[8, 2.9]]);
   });
 });
 

@@ -1,4 +1,4 @@
-/** Runs in float16 that are stopped and go on: the scales of their losses go on too. */
+/** Runs in float16 that are stopped and go on: the scales of their losses go on too, and the count of what was skipped. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -33,7 +33,8 @@ async function run(folder: string, stop = job.steps) {
   const { tensors, metadata } = await readSafetensors(file!);
   const scaleOf = (name: string) =>
     Array.from(tensors.get(`${name}/loss-scale`)?.data ?? [], Number);
-  return { file: file!, tensors, metadata, bytes: await readFile(file!), scaleOf };
+  const skippedBy = (name: string) => Number(tensors.get(`${name}/skipped-updates`)?.data[0]);
+  return { file: file!, tensors, metadata, bytes: await readFile(file!), scaleOf, skippedBy };
 }
 
 test('a run that is stopped after its scale has changed has the bits of one that is not', async () => {
@@ -43,8 +44,20 @@ test('a run that is stopped after its scale has changed has the bits of one that
   const [scale, kept] = half.scaleOf('online-0');
   expect(scale).toBeLessThan(FIRST);
   expect(kept).toBeGreaterThan(0);
+  expect(half.skippedBy('online-0')).toBe(Math.log2(FIRST / scale!));
   const parts = await run(join(root, 'parts'));
   expect(parts.bytes.equals(whole.bytes)).toBe(true);
+});
+
+test('a checkpoint that does not tell what was skipped is gone on with as if nothing had been', async () => {
+  const folder = join(await tempFolder(), 'old');
+  const { file, tensors, metadata, skippedBy } = await run(folder, STOP);
+  expect(skippedBy('online-0')).toBeGreaterThan(0);
+  const old = new Map([...tensors].filter(([name]) => !name.endsWith('/skipped-updates')));
+  await writeSafetensors(file, old, { [CHECKPOINT_KEY]: metadata[CHECKPOINT_KEY]! });
+  const gone = await run(folder);
+  expect(gone.tensors.size).toBe(tensors.size);
+  expect(gone.skippedBy('online-0')).toBe(0);
 });
 
 test('a checkpoint without scales is gone on with, from the first scale', async () => {

@@ -135,6 +135,21 @@ describe('going on', () => {
     expect(await readdir(parts.folder)).not.toContain('lock');
   });
 
+  test.each([
+    ['run.json', true],
+    ['best.safetensors', true],
+    ['best.md', true],
+    // Written once the run has no lock any more: another process may be at it.
+    ['student.safetensors', false],
+  ])('what a killed process has left of %s is removed: %s', async (file, isRemoved) => {
+    const run = await options();
+    await runUntil(6, run);
+    const leftover = `.${file}.0123456789ab.tmp`;
+    await writeFile(join(run.folder, leftover), 'half');
+    await runAll(run);
+    expect((await readdir(run.folder)).includes(leftover)).toBe(!isRemoved);
+  });
+
   test('more steps extend a finished run; fewer leave it as it is and say so', async () => {
     const constant = { schedule: 'constant' } as const;
     const [whole, parts] = [await options(), await options()];
