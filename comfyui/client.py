@@ -16,6 +16,8 @@ import torch
 from .server import FlowstepError, Server
 
 RETRY_SECONDS = 0.25
+BEAT_SECONDS = 5.0  # Far below a server's patience of 20.
+PART_BYTES = 1024 * 1024  # Of a tensor in one frame, for which a pong or a cancel waits.
 MAX_TRIES = 4  # A server that is not reached in so many is not there, unless it has accepted the execution before.
 MAX_RESTARTS = 4  # So many ends of the server without a step further, and it is the execution that ends it.
 LOST = ("UNKNOWN_EXECUTION", "INTERRUPTED", "SERVER_STOPPING")  # Unless we cancelled, the server has ended or is ending.
@@ -87,6 +89,7 @@ class Client:
         self._server = server
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._turn = asyncio.Lock()
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="flowstep", daemon=True).start()
 
@@ -100,16 +103,16 @@ class Client:
         asyncio.run_coroutine_threadsafe(self._send({"type": "cancel", "key": execution.key}), self._loop)
 
     async def _run(self, execution: Execution) -> Message:
+        async with self._turn:  # One that was given up may not have left the socket yet.
+            return await self._execute(execution)
+
+    async def _execute(self, execution: Execution) -> Message:
         tries = 0
         while execution.restarts <= MAX_RESTARTS:
+            seq = execution.seq
             try:
                 await self._open()
-                await self._begin(execution)
-                if execution.is_cancelled:
-                    self.cancel(execution)
-                while (message := await self._receive(execution.key))["type"] not in ("result", "error"):
-                    execution.tell(message)
-                    tries = 0
+                message = await self._exchange(execution)
                 await self._send({"type": "done", "key": execution.key})
                 if message["type"] == "result":
                     return {**message, "outputs": execution.outputs(message)}
@@ -120,7 +123,7 @@ class Client:
                 execution.restarts += 1
                 execution.renew()
             except (aiohttp.ClientError, OSError) as error:
-                self._socket, tries = None, tries + 1
+                self._socket, tries = None, tries + 1 if execution.seq == seq else 1
                 if (tries > 1 and execution.is_cancelled) or (tries >= MAX_TRIES and execution.seq == 0):
                     hint = "Is it up, and is FLOWSTEP_TOKEN its token?" if self._server.is_remote else ""
                     raise FlowstepError(f"the Flowstep server cannot be reached: {error}", hint) from None
@@ -129,6 +132,32 @@ class Client:
             # A socket that was dead before says nothing about the server.
             await asyncio.sleep(RETRY_SECONDS if tries != 1 else 0)
         raise FlowstepError("the Flowstep server keeps ending", "ComfyUI's log has what it said.")
+
+    async def _exchange(self, execution: Execution) -> Message:
+        """The end of the execution. Reads beside the sending: pings are answered, and a refusal is seen, in the middle of it."""
+        parts = (self._begin(execution), self._read(execution), self._beat())
+        sending, reading, _ = tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            await asyncio.wait((sending, reading), return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                await sending  # What fails there ends the reading as well.
+            return await reading
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self, execution: Execution) -> Message:
+        while (message := await self._receive(execution.key))["type"] not in ("result", "error"):
+            execution.tell(message)
+        return message
+
+    async def _beat(self) -> None:
+        """Tells that we live, unasked: a ping may wait behind a large result, on its way to us."""
+        with contextlib.suppress(aiohttp.ClientError, OSError):  # The reading finds that out, too.
+            while True:
+                await asyncio.sleep(BEAT_SECONDS)
+                await self._socket.pong()
 
     async def _open(self) -> None:
         if self._socket and not self._socket.closed:
@@ -145,12 +174,12 @@ class Client:
 
     async def _begin(self, execution: Execution) -> None:
         """Attaches to what was sent on another socket, else sends it: of each tensor one frame at least."""
-        start, size, key = 0, self._limits["chunkBytes"], execution.key
-        if execution.is_sent:
-            return await self._send({"type": "attach", "key": key, "after": execution.seq})
-        execution.is_sent = True
-        await self._send({**execution.request, "key": key})
-        for index, tensor in enumerate(execution.tensors):
+        start, size, key = 0, min(PART_BYTES, self._limits["chunkBytes"]), execution.key
+        is_new, execution.is_sent = not execution.is_sent, True
+        await self._send({**execution.request, "key": key} if is_new else {"type": "attach", "key": key, "after": execution.seq})
+        if execution.is_cancelled:
+            self.cancel(execution)
+        for index, tensor in enumerate(execution.tensors if is_new else ()):
             data = memoryview(tensor.view(-1).view(torch.uint8).numpy())
             shared = self._shared if len(data) > self._limits["sharedFileBytes"] else None
             for offset in range(0, max(1, len(data)), size):

@@ -14,6 +14,7 @@ import pytest
 import torch
 from conftest import PACK
 from fake_server import TOKEN, FakeServer, Peer, Script
+from pack.comfyui import client as client_module
 from pack.comfyui.client import MAX_RESTARTS, Client, Execution
 from pack.comfyui.server import FlowstepError
 
@@ -288,6 +289,55 @@ def test_a_socket_serves_one_execution_after_the_other_and_a_dead_one_is_replace
     numbers = [client.start(Execution("Node", {})).result(WAIT)["outputs"]["n"] for _ in range(3)]
     assert numbers == [1, 2, 3]
     server.close()
+
+
+LARGE = torch.zeros(8 * 1024 * 1024)  # More than sockets hold: who sends it waits for who reads.
+CHUNK = 16 * 1024 * 1024  # As the real server has it.
+
+
+def test_pings_are_answered_while_a_large_input_is_sent() -> None:
+    async def script(peer: Peer) -> None:
+        request, size = await peer.read(), 0
+        await peer.ping()
+        while peer.pongs == 0:
+            size += len((await peer.read())["data"])
+        assert size < LARGE.nbytes
+        while size < LARGE.nbytes:
+            size += len((await peer.read())["data"])
+        await peer.result(request["key"], 1)
+
+    run(FakeServer(script, is_remote=True, chunk=CHUNK), {"image": LARGE})
+
+
+def test_a_refusal_ends_the_sending_and_the_socket_serves_on() -> None:
+    sizes: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        key = (await peer.read())["key"]
+        await peer.send("error", key=key, seq=0, code="QUEUE_FULL", message="64 are waiting", retryable=True)
+        while (message := await peer.read()) != {"type": "done", "key": key}:
+            sizes.append(len(message["data"]))
+        await peer.result((await peer.read())["key"], 1, {"n": 1})
+
+    server = FakeServer(script, is_remote=True, chunk=CHUNK)
+    client = Client(server)
+    with pytest.raises(FlowstepError, match="64 are waiting"):
+        client.start(Execution("Node", {"image": LARGE})).result(WAIT)
+    assert client.start(Execution("Node", {})).result(WAIT)["outputs"] == {"n": 1}
+    server.close()
+    assert sum(sizes) < LARGE.nbytes
+
+
+def test_a_client_that_waits_gives_signs_of_life_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "BEAT_SECONDS", 0.01)
+
+    async def script(peer: Peer) -> None:
+        key = (await peer.read())["key"]
+        for _ in range(3):
+            await peer.pong()
+        await peer.result(key, 1)
+
+    run(FakeServer(script), {})
 
 
 def test_a_wrong_token_names_the_variable() -> None:
