@@ -2,10 +2,12 @@
 import asyncio
 import collections
 import contextlib
+import itertools
 import json
 import mmap
 import struct
 import threading
+import time
 import uuid
 from concurrent.futures import Future
 from typing import Any
@@ -19,6 +21,9 @@ RETRY_SECONDS = 0.25
 BEAT_SECONDS = 5.0  # Far below a server's patience of 20.
 PART_BYTES = 1024 * 1024  # Of a tensor in one frame, for which a pong or a cancel waits.
 MAX_TRIES = 4  # A server that is not reached in so many is not there, unless it has accepted the execution before.
+AWAY_SECONDS = 3600.0  # Then it may be on its way back.
+MAX_BREAKS = 4  # So many sockets that broke without an event: what is being sent does not get through.
+STEADY_SECONDS = 60.0  # A socket that broke later than this, while nothing was being sent, served well.
 MAX_RESTARTS = 4  # So many ends of the server without a step further, and it is the execution that ends it.
 LOST = ("UNKNOWN_EXECUTION", "INTERRUPTED", "SERVER_STOPPING")  # Unless we cancelled, the server has ended or is ending.
 Message = dict[str, Any]
@@ -57,6 +62,12 @@ class Execution:
             if event.get("step", 0) > self.step:
                 self.step, self.restarts = event["step"], 0
             self.events.append(event)
+
+    def moving(self) -> str | None:
+        """What is being sent, in either direction."""
+        if self.parts:
+            return f"its result was received, {sum(map(len, self.parts.values())) / 1e6:.1f} MB so far"
+        return f"inputs of {sum(t.nbytes for t in self.tensors) / 1e6:.1f} MB were sent" if self.seq == 0 else None
 
     def outputs(self, result: Message) -> Message:
         """By name, with their tensors. The protocol names types as PyTorch does; no tensor of a result is empty."""
@@ -107,31 +118,49 @@ class Client:
             return await self._execute(execution)
 
     async def _execute(self, execution: Execution) -> Message:
-        tries = 0
+        breaks = 0
         while execution.restarts <= MAX_RESTARTS:
-            seq = execution.seq
+            await self._reach(execution)
+            seq, start = execution.seq, time.monotonic()
             try:
-                await self._open()
                 message = await self._exchange(execution)
                 await self._send({"type": "done", "key": execution.key})
-                if message["type"] == "result":
-                    return {**message, "outputs": execution.outputs(message)}
-                if execution.is_cancelled or message["code"] not in LOST:
-                    raise FlowstepError(message["message"], message.get("hint"))
-                if execution.seq > 0:
-                    execution.tell({"type": "text", "text": "The Flowstep server was started again; the run goes on."})
-                execution.restarts += 1
-                execution.renew()
             except (aiohttp.ClientError, OSError) as error:
-                self._socket, tries = None, tries + 1 if execution.seq == seq else 1
-                if (tries > 1 and execution.is_cancelled) or (tries >= MAX_TRIES and execution.seq == 0):
+                is_steady = execution.moving() is None and time.monotonic() - start > STEADY_SECONDS
+                self._socket, breaks = None, 1 if is_steady or execution.seq > seq else breaks + 1
+                if breaks >= MAX_BREAKS or (breaks > 1 and execution.is_cancelled):
+                    moving = execution.moving() or "it was waited for"
+                    hint = "The server is there: look for what lies between, such as a proxy." if self._server.is_remote else ""
+                    raise FlowstepError(f"the connection to the Flowstep server broke {breaks} times while {moving}: {error}", hint) from None
+                # A socket that was dead before says nothing about the server.
+                await asyncio.sleep(RETRY_SECONDS if breaks > 1 else 0)
+                continue
+            if message["type"] == "result":
+                return {**message, "outputs": execution.outputs(message)}
+            if execution.is_cancelled or message["code"] not in LOST:
+                raise FlowstepError(message["message"], message.get("hint"))
+            if execution.seq > 0:
+                execution.tell({"type": "text", "text": "The Flowstep server was started again; the run goes on."})
+            execution.restarts += 1
+            execution.renew()
+            await asyncio.sleep(RETRY_SECONDS)
+        raise FlowstepError("the Flowstep server keeps ending", "ComfyUI's log has what it said.")
+
+    async def _reach(self, execution: Execution) -> None:
+        """Opens the socket; waits for a server that has accepted the execution and is gone."""
+        start = time.monotonic()
+        for tries in itertools.count(1):
+            try:
+                return await self._open()
+            except (aiohttp.ClientError, OSError) as error:
+                self._socket = None
+                is_awaited = execution.seq > 0 and time.monotonic() - start < AWAY_SECONDS
+                if (tries > 1 and execution.is_cancelled) or (tries >= MAX_TRIES and not is_awaited):
                     hint = "Is it up, and is FLOWSTEP_TOKEN its token?" if self._server.is_remote else ""
                     raise FlowstepError(f"the Flowstep server cannot be reached: {error}", hint) from None
                 if tries == MAX_TRIES:
                     execution.tell({"type": "text", "text": "Waiting for the Flowstep server to come back."})
-            # A socket that was dead before says nothing about the server.
-            await asyncio.sleep(RETRY_SECONDS if tries != 1 else 0)
-        raise FlowstepError("the Flowstep server keeps ending", "ComfyUI's log has what it said.")
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _exchange(self, execution: Execution) -> Message:
         """The end of the execution. Reads beside the sending: pings are answered, and a refusal is seen, in the middle of it."""
