@@ -177,7 +177,7 @@ class Client:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read(self, execution: Execution) -> Message:
-        while (message := await self._receive(execution.key))["type"] not in ("result", "error"):
+        while (message := await self._receive(self._socket, execution.key))["type"] not in ("result", "error"):
             execution.tell(message)
         return message
 
@@ -194,12 +194,13 @@ class Client:
         self._session = self._session or aiohttp.ClientSession()
         url, token = await asyncio.to_thread(self._server.address)
         options = {"protocols": ("flowstep.v1",), "headers": {"Authorization": f"Bearer {token}"}}
-        self._socket = await self._session.ws_connect(url, max_msg_size=0, heartbeat=20, **options)
+        socket = await self._session.ws_connect(url, max_msg_size=0, heartbeat=20, **options)
         client, is_local = {"name": "comfyui", "version": "1"}, not self._server.is_remote
-        await self._send({"type": "hello", "protocol": 1, "client": client, "sharedFile": is_local})
-        hello = await self._receive()
+        await socket.send_json({"type": "hello", "protocol": 1, "client": client, "sharedFile": is_local})
+        hello = await self._receive(socket)
         self._limits = hello["limits"]
         self._shared = SharedMemory(hello["sharedFile"]) if is_local and "sharedFile" in hello else None
+        self._socket = socket  # Not before: who gives up in the middle leaves none that is not greeted.
 
     async def _begin(self, execution: Execution) -> None:
         """Attaches to what was sent on another socket, else sends it: of each tensor one frame at least."""
@@ -224,10 +225,10 @@ class Client:
         elif self._socket:
             await self._socket.send_bytes(b"".join((struct.pack("<I", len(text)), text.encode(), payload)))
 
-    async def _receive(self, key: str | None = None) -> Message:
+    async def _receive(self, socket: aiohttp.ClientWebSocketResponse, key: str | None = None) -> Message:
         """The next message of an execution, or of the connection; a frame is its header, with its payload as `data`."""
         while True:
-            received = await self._socket.receive()
+            received = await socket.receive()
             if received.type is aiohttp.WSMsgType.TEXT:
                 message = json.loads(received.data)
             elif received.type is aiohttp.WSMsgType.BINARY:
@@ -237,7 +238,7 @@ class Client:
                 data = self._shared.content[place["at"] :][: place["length"]] if place else memoryview(received.data)[end:]
                 message = {**header, "type": header["kind"], "data": data}
             else:
-                raise ConnectionError(f"it closed the connection ({self._socket.close_code})")
+                raise ConnectionError(f"it closed the connection ({socket.close_code})")
             if message["type"] == "error" and "key" not in message:
                 raise FlowstepError(message["message"], message.get("hint"))
             # Another key is that of an execution that is over for us.
