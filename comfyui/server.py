@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import subprocess
+import threading
 
 import folder_paths
 
@@ -43,14 +44,17 @@ class Server:
         self._token = os.environ.get("FLOWSTEP_TOKEN", "") if self.is_remote else secrets.token_hex(32)
         self.device = os.environ.get("FLOWSTEP_DEVICE", "auto")
         self._child: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
 
     def address(self) -> tuple[str, str]:
         """Websocket address and token; starts the child, or one in place of a child that has ended. Blocks."""
-        if not self.is_remote and (self._child is None or self._child.poll() is not None):
-            self._start()
-        return self._url.replace("http", "ws", 1).rstrip("/") + "/ws", self._token
+        # Who gave up waiting for a start leaves its thread here; the next waits for the same start.
+        with self._lock:
+            if not self.is_remote and (self._child is None or self._child.poll() is not None):
+                self._child = self._start()
+            return self._url.replace("http", "ws", 1).rstrip("/") + "/ws", self._token
 
-    def _start(self) -> None:
+    def _start(self) -> subprocess.Popen[str]:
         command = [*server_command(), "serve", "--token-stdin", "--device", self.device]
         folders = {
             "FLOWSTEP_MODELS": os.pathsep.join(folder for kind in KINDS for folder in folder_paths.get_folder_paths(kind)),
@@ -59,11 +63,12 @@ class Server:
         }
         # A session of its own: Ctrl-C is for ComfyUI. The child ends in order when its stdin does, however ComfyUI ends.
         options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "start_new_session": True}
-        self._child = subprocess.Popen(command, env={**os.environ, **cuda_environment(), **folders}, cwd=PACK, **options)
+        child = subprocess.Popen(command, env={**os.environ, **cuda_environment(), **folders}, cwd=PACK, **options)
         try:
-            print(self._token, file=self._child.stdin, flush=True)
-            told = json.loads(self._child.stdout.readline())
+            print(self._token, file=child.stdin, flush=True)
+            told = json.loads(child.stdout.readline())
             self._url, self.device = told["url"], told["device"]
-        except (OSError, ValueError):
-            self._child.kill()
+        except (OSError, ValueError, KeyError, TypeError):
+            child.kill()
             raise FlowstepError("the Flowstep server did not start", "ComfyUI's log has what it said.") from None
+        return child

@@ -50,7 +50,7 @@ const RETENTION_MS = 10 * 60_000;
 const HELLO_MS = 10_000;
 
 /** A cable that is pulled is noticed within two of these; proxies close what is silent for a minute. */
-const HEARTBEAT_MS = 20_000;
+export const HEARTBEAT_MS = 20_000;
 
 /** Starts the server; throws USAGE for an address that would be open to others, LISTEN_FAILED when it cannot listen. */
 export async function startServer(options: ServerOptions): Promise<BridgeServer> {

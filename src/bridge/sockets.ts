@@ -7,13 +7,14 @@ import type { Guard } from './guard.ts';
 import { isLoopback } from './guard.ts';
 import { MAX_FRAME_BYTES } from './protocol/limits.ts';
 import { CLOSE_CODES, SUBPROTOCOL } from './protocol/messages.ts';
+import { Pulse } from './pulse.ts';
 import { errorBody, statusOf } from './routes.ts';
 import { Connection, type ConnectionContext } from './session/connection.ts';
 
 export interface SocketsContext {
   readonly guard: Guard;
   readonly connection: ConnectionContext;
-  /** A socket that has not answered a ping by the next is dead, and its executions' grace time begins. */
+  /** A socket on which nothing has moved from one ping to the next is dead, and its executions' grace time begins. */
   readonly heartbeatMs: number;
   onReceived(bytes: number): void;
 }
@@ -39,20 +40,20 @@ export function acceptSockets(server: Server, context: SocketsContext): Sockets 
     clientTracking: true,
     handleProtocols: () => SUBPROTOCOL,
   });
-  const silent = new WeakSet<WebSocket>();
+  // An answer alone would not do: it waits behind what is being sent, in either direction.
+  const pulses = new WeakMap<WebSocket, Pulse>();
   server.on('upgrade', (request, stream, head) => {
     const refusal = refusalOf(request, context.guard);
     if (refusal) return refuse(stream, refusal);
     sockets.handleUpgrade(request, stream, head, (socket) => {
+      pulses.set(socket, new Pulse(request.socket));
       serve(socket, isLoopback(peerOf(request)), context);
-      socket.on('pong', () => silent.delete(socket));
     });
   });
   const heartbeat = setInterval(() => {
     for (const socket of sockets.clients) {
-      if (silent.has(socket)) socket.terminate();
-      else silent.add(socket);
-      socket.ping();
+      if (pulses.get(socket)?.beats()) socket.ping();
+      else socket.terminate();
     }
   }, context.heartbeatMs).unref();
   return {

@@ -5,8 +5,10 @@ import asyncio
 import io
 import json
 import os
+import subprocess
 import sys
 import types
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from PIL import Image
 import pack
 from pack import install
 from pack.comfyui import nodes, progress, server
-from pack.comfyui.client import Client
+from pack.comfyui.client import Client, Execution
 from pack.comfyui.server import FlowstepError
 
 DEFINITIONS = json.loads((PACK / "comfyui/nodes.json").read_text())
@@ -350,6 +352,58 @@ def test_a_server_that_ends_at_once_is_told(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PATH", f"{tmp_path / 'new'}{os.pathsep}/bin")
     with pytest.raises(FlowstepError, match="did not start.*\n.*log"):
         server.Server().address()
+
+
+# A server that listens when the file `open` is read, which waits for who writes it; it ends with its stdin.
+SLOW_SERVER = """
+import json, sys
+sys.stdin.readline()
+url = open(sys.argv[1]).read()
+print(json.dumps({"url": url, "device": "cpu"} if url else {}), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_who_comes_while_the_server_starts_waits_for_that_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comfy_folders: Path
+) -> None:
+    gate, starts = tmp_path / "open", []
+    os.mkfifo(gate)
+    command = [sys.executable, "-c", SLOW_SERVER, str(gate)]
+    monkeypatch.setattr(server, "server_command", lambda: starts.append(1) or command)
+    slow = server.Server()
+    client, threads = Client(slow), ThreadPoolExecutor()
+    given_up = client.start(Execution("Node", {}))
+    with gate.open("w") as writer:  # The child has been started.
+        wait([given_up], 0.1)
+        assert given_up.cancel()
+        second = threads.submit(slow.address)
+        wait([second], 0.2)
+        assert not second.done()
+        writer.write("http://there")
+    assert second.result(20) == slow.address() == ("ws://there/ws", slow._token)
+    assert len(starts) == 1
+    child = slow._child
+    child.stdin.close()
+    assert child.wait(20) == 0
+
+
+def test_a_start_that_tells_no_address_is_ended_and_the_next_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comfy_folders: Path
+) -> None:
+    gate, children = tmp_path / "open", []
+    gate.write_text("")
+    start = subprocess.Popen
+    monkeypatch.setattr(server.subprocess, "Popen", lambda *args, **options: children.append(start(*args, **options)) or children[-1])
+    monkeypatch.setattr(server, "server_command", lambda: [sys.executable, "-c", SLOW_SERVER, str(gate)])
+    slow = server.Server()
+    with pytest.raises(FlowstepError, match="did not start"):
+        slow.address()
+    assert children[0].wait(20) < 0
+    gate.write_text("http://there")
+    assert slow.address()[0] == "ws://there/ws"
+    children[1].stdin.close()
+    assert children[1].wait(20) == 0
 
 
 def test_handles_and_tensors_go_on_to_the_next_node_as_they_are(monkeypatch: pytest.MonkeyPatch, page: StubPromptServer) -> None:

@@ -1,10 +1,13 @@
 /** @file Events as the frames of a socket; tensors in chunks, which lie in shared memory for a client of the same machine. */
 import { encodeFrameHead, type TensorFrame } from '../protocol/frame.ts';
-import { CHUNK_BYTES, SHARED_FILE_BYTES } from '../protocol/limits.ts';
+import { SHARED_FILE_BYTES } from '../protocol/limits.ts';
 import { bytesOf, type WireTensor } from '../protocol/tensors.ts';
 import type { ExecutionEvent } from './event-log.ts';
 import type { Outgoing } from './outbox.ts';
 import type { SharedMemory } from './shared-memory.ts';
+
+/** Payload of a tensor's frame, far below what is allowed: on a slow line a ping waits for the frame before it, and a frame that has left is a sign of life. */
+const PART_BYTES = 1024 * 1024;
 
 /** Events of which only the latest counts, so that a slow reader need not have them all. */
 const REPLACED: ReadonlySet<ExecutionEvent['kind']> = new Set(['progress', 'metrics', 'preview']);
@@ -30,10 +33,10 @@ function chunksOf(
 ): Outgoing[] {
   const bytes = bytesOf(tensor);
   const memory = bytes.length > SHARED_FILE_BYTES ? shared : undefined;
-  const count = Math.max(1, Math.ceil(bytes.length / CHUNK_BYTES));
+  const count = Math.max(1, Math.ceil(bytes.length / PART_BYTES));
   return Array.from({ length: count }, (_, index) => {
-    const offset = index * CHUNK_BYTES;
-    const payload = bytes.subarray(offset, offset + CHUNK_BYTES);
+    const offset = index * PART_BYTES;
+    const payload = bytes.subarray(offset, offset + PART_BYTES);
     const header: TensorFrame = { kind: 'tensor', key, name, offset };
     const range = memory?.write(key, payload);
     return range
