@@ -25,8 +25,7 @@ def run_node(name: str, attributes: Message, values: Message) -> Any:
     is_training = attributes["OUTPUT_NODE"] and attributes["CATEGORY"] == "flowstep/training"
     is_here = is_training and not SERVER.is_remote and not management.cpu_mode()
     if is_here and (SERVER.device != "auto" or SERVER.address()) and SERVER.device == "cuda":
-        # It needs the card that ComfyUI's own models fill.
-        management.unload_all_models()
+        management.unload_all_models()  # They fill the card that it needs.
         management.soft_empty_cache()
     execution = Execution(name, values)
     task, is_over = CLIENT.start(execution), False
@@ -40,12 +39,9 @@ def run_node(name: str, attributes: Message, values: Message) -> Any:
         CLIENT.cancel(execution)
         wait([task], CANCEL_SECONDS)
         if not task.cancel():
-            # It tells where a training was kept.
-            reporter.text(str(task.exception() or ""))
+            reporter.text(str(task.exception() or ""))  # It tells where a training was kept.
         raise
     result = task.result()
-    if result["files"]:
-        reporter.wrote(result["files"])
     blocked = {name: ExecutionBlocker(why) for name, why in result["blocked"].items()}
     outputs = tuple({**blocked, **result["outputs"]}.get(output) for output in attributes["RETURN_NAMES"])
     return {"ui": {"text": result["files"]}, "result": outputs} if attributes["OUTPUT_NODE"] else outputs
@@ -53,8 +49,7 @@ def run_node(name: str, attributes: Message, values: Message) -> Any:
 
 def content_of(name: str, values: Message) -> str | float:
     """The node's fingerprint: of the files that the values name. What comes through a link is None here."""
-    known = {key: value for key, value in values.items() if value is not None}
-    task = CLIENT.start(Execution(name, known, "fingerprint"))
+    task = CLIENT.start(Execution(name, {key: value for key, value in values.items() if value is not None}, "fingerprint"))
     wait([task], NAME_SECONDS)
     return float("nan") if task.cancel() else str(task.exception() or task.result()["outputs"])
 
@@ -77,8 +72,7 @@ def make_class(name: str, node: Message) -> type:
     if node["readsFiles"]:
         members["IS_CHANGED"] = classmethod(lambda cls, **values: content_of(name, values))
     if name == "FlowstepLoadModel":
-        # A file that is not among the choices is the node's to refuse: it says what makes it.
-        members["VALIDATE_INPUTS"] = classmethod(lambda cls, **values: True)
+        members["VALIDATE_INPUTS"] = classmethod(lambda cls, **values: True)  # The node says what makes a file that is not there.
     return type(name, (), members)
 
 

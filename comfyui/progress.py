@@ -33,27 +33,20 @@ class Reporter:
     def __init__(self, prompt_id: str, node_id: str) -> None:
         self._told = {"prompt_id": prompt_id, "node": node_id, "step": 0, "steps": 1, "stepsPerSecond": None, "etaSeconds": None}
         self._bar = comfy.utils.ProgressBar(1)
-        self._notices = ""
 
     def show(self, event: dict[str, Any]) -> None:
         self._told |= {name: event[name] for name in self._told if name in event}
         if event["type"] == "text":
-            self._notices = event["text"]
-            self.text(self._notices)
+            self.text(event["text"])
         elif event["type"] == "accepted" and event["position"] > 0:
             self.text(f"Waiting: {event['position']} before this one.")
         elif event["type"] in ("progress", "preview"):
-            # No greatest size: ComfyUI would enlarge the picture to it.
-            picture = ("PNG", Image.open(io.BytesIO(event["data"])), None) if "data" in event else None
+            picture = ("PNG", Image.open(io.BytesIO(event["data"])), None) if "data" in event else None  # None: at its own size.
             self._bar.update_absolute(self._told["step"], self._told["steps"], picture)
         elif event["type"] == "metrics":
             told = {**self._told, "metrics": event["metrics"]}
             remember(told)
             PromptServer.instance.send_sync("flowstep.metrics", told, PromptServer.instance.client_id)
-
-    def wrote(self, files: list[str]) -> None:
-        """Below what was told before: the node shows one text."""
-        self.text("\n".join(filter(None, [self._notices, "Wrote " + ", ".join(files)])))
 
     def text(self, text: str) -> None:
         PromptServer.instance.send_progress_text(text, self._told["node"], PromptServer.instance.client_id)

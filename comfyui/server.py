@@ -18,18 +18,15 @@ for folder in (os.path.join(folder_paths.models_dir, "flowstep"), str(PACK / "mo
 
 class FlowstepError(Exception):
     """ComfyUI shows the text on the node: what went wrong, then what to do about it."""
-
-    # ComfyUI shows the module before the name: ours is a folder's path.
-    __module__ = "builtins"
+    __module__ = "builtins"  # ComfyUI shows any other before the name: ours is a folder's path.
 
     def __str__(self) -> str:
         return "\n".join(filter(None, self.args))
 
 
 def model_files(*kinds: str) -> list[str]:
-    """What is there now: in ComfyUI's folders of these kinds, then what runs and Save Flow Model left in the output folder."""
+    """What is there now: in ComfyUI's folders of these kinds, then models (no states of runs, no data) in the output folder."""
     written = glob.glob("**/*.safetensors", root_dir=folder_paths.get_output_directory(), recursive=True)
-    # States of a training and data sets as tensors are no models.
     written = [name for name in sorted(written) if not re.search(r"^runs.*checkpoint-|^cache\W", name)]
     names = [name for kind in kinds for name in folder_paths.get_filename_list(kind) if name.endswith(".safetensors")]
     return list(dict.fromkeys(name.replace(os.sep, "/") for name in names + written))
@@ -48,8 +45,7 @@ class Server:
 
     def address(self) -> tuple[str, str]:
         """Websocket address and token; starts the child, or one in place of a child that has ended. Blocks."""
-        # Who gave up waiting for a start leaves its thread here; the next waits for the same start.
-        with self._lock:
+        with self._lock:  # Who gave up waiting for a start has left a thread in it; the next waits for the same start.
             if not self.is_remote and (self._child is None or self._child.poll() is not None):
                 self._child = self._start()
             return self._url.replace("http", "ws", 1).rstrip("/") + "/ws", self._token

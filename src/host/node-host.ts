@@ -33,9 +33,11 @@ export function nodeHost(registry: NodeRegistry, roots: Roots, device?: string):
   return {
     definitions: () => registry.list(),
     execute: (request, events) =>
-      at(request, events, async (kind, context) =>
-        outcomeOf(await kind.run(request.inputs, context)),
-      ),
+      at(request, events, async (kind, context) => {
+        const outcome = outcomeOf(await kind.run(request.inputs, context));
+        if (outcome.files.length > 0) context.onNotice?.(`Wrote ${outcome.files.join(', ')}`);
+        return outcome;
+      }),
     fingerprint: (request, events) =>
       at(request, events, (kind, context) => kind.fingerprint(request.inputs, context)),
   };

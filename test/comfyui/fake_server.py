@@ -21,25 +21,15 @@ class Peer:
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
         self.hello: dict[str, Any] = {}
-        self.pongs = 0  # That came, asked for or not.
 
     async def read(self) -> dict[str, Any]:
         """The next message; of a frame the header, with the payload as `data`."""
-        while (message := await self._socket.receive()).type == WSMsgType.PONG:
-            self.pongs += 1
+        message = await self._socket.receive()
         if message.type == WSMsgType.TEXT:
             return json.loads(message.data)
         assert message.type == WSMsgType.BINARY, message
         end = 4 + struct.unpack_from("<I", message.data)[0]
         return {**json.loads(message.data[4:end]), "data": message.data[end:]}
-
-    async def pong(self) -> None:
-        """Waits for one, and for nothing else."""
-        message = await self._socket.receive()
-        assert message.type == WSMsgType.PONG, message
-
-    async def ping(self) -> None:
-        await self._socket.ping()
 
     async def send(self, kind: str, **fields: Any) -> None:
         await self._socket.send_json({"type": kind, **fields})
@@ -103,7 +93,7 @@ class FakeServer:
     async def _connect(self, request: web.Request) -> web.StreamResponse:
         if request.headers["Authorization"] != f"Bearer {TOKEN}":
             return web.Response(status=401)
-        socket = web.WebSocketResponse(protocols=("flowstep.v1",), max_msg_size=0, autoping=False)
+        socket = web.WebSocketResponse(protocols=("flowstep.v1",), max_msg_size=0)
         await socket.prepare(request)
         peer = Peer(socket)
         try:

@@ -14,8 +14,7 @@ import pytest
 import torch
 from conftest import PACK
 from fake_server import TOKEN, FakeServer, Peer, Script
-from pack.comfyui import client as client_module
-from pack.comfyui.client import MAX_BREAKS, MAX_RESTARTS, Client, Execution
+from pack.comfyui.client import MAX_TRIES, MAX_RESTARTS, Client, Execution
 from pack.comfyui.server import FlowstepError
 
 WAIT = 20.0
@@ -291,55 +290,6 @@ def test_a_socket_serves_one_execution_after_the_other_and_a_dead_one_is_replace
     server.close()
 
 
-LARGE = torch.zeros(8 * 1024 * 1024)  # More than sockets hold: who sends it waits for who reads.
-CHUNK = 16 * 1024 * 1024  # As the real server has it.
-
-
-def test_pings_are_answered_while_a_large_input_is_sent() -> None:
-    async def script(peer: Peer) -> None:
-        request, size = await peer.read(), 0
-        await peer.ping()
-        while peer.pongs == 0:
-            size += len((await peer.read())["data"])
-        assert size < LARGE.nbytes
-        while size < LARGE.nbytes:
-            size += len((await peer.read())["data"])
-        await peer.result(request["key"], 1)
-
-    run(FakeServer(script, is_remote=True, chunk=CHUNK), {"image": LARGE})
-
-
-def test_a_refusal_ends_the_sending_and_the_socket_serves_on() -> None:
-    sizes: list[int] = []
-
-    async def script(peer: Peer) -> None:
-        key = (await peer.read())["key"]
-        await peer.send("error", key=key, seq=0, code="QUEUE_FULL", message="64 are waiting", retryable=True)
-        while (message := await peer.read()) != {"type": "done", "key": key}:
-            sizes.append(len(message["data"]))
-        await peer.result((await peer.read())["key"], 1, {"n": 1})
-
-    server = FakeServer(script, is_remote=True, chunk=CHUNK)
-    client = Client(server)
-    with pytest.raises(FlowstepError, match="64 are waiting"):
-        client.start(Execution("Node", {"image": LARGE})).result(WAIT)
-    assert client.start(Execution("Node", {})).result(WAIT)["outputs"] == {"n": 1}
-    server.close()
-    assert sum(sizes) < LARGE.nbytes
-
-
-def test_a_client_that_waits_gives_signs_of_life_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "BEAT_SECONDS", 0.01)
-
-    async def script(peer: Peer) -> None:
-        key = (await peer.read())["key"]
-        for _ in range(3):
-            await peer.pong()
-        await peer.result(key, 1)
-
-    run(FakeServer(script), {})
-
-
 def test_a_wrong_token_names_the_variable() -> None:
     server = FakeServer(is_remote=True)
     server._token = "another"
@@ -364,8 +314,8 @@ def test_inputs_that_do_not_get_through_are_told_as_such() -> None:
         await peer.error(request["key"], "UNKNOWN_EXECUTION")
         await upload(peer)
 
-    with pytest.raises(FlowstepError, match="broke 4 times while inputs of 33.6 MB were sent.*\n.*proxy") as caught:
-        run(FakeServer(upload, lost, lost, lost, is_remote=True, chunk=CHUNK), {"image": LARGE})
+    with pytest.raises(FlowstepError, match="keeps breaking.*\n.*proxy") as caught:
+        run(FakeServer(upload, lost, lost, lost, is_remote=True), {"image": torch.zeros(8)})
     assert "TOKEN" not in str(caught.value)
 
 
@@ -376,12 +326,12 @@ def test_a_result_that_does_not_get_through_is_told_as_such() -> None:
             await peer.send("started", key=request["key"], seq=1)
         await peer.frame(bytes(2_000_000), kind="tensor", key=request["key"], name="out", offset=0)
 
-    with pytest.raises(FlowstepError, match="broke 4 times while its result was received, 2.0 MB so far"):
+    with pytest.raises(FlowstepError, match="keeps breaking"):
         run(FakeServer(script, script, script, script), {})
 
 
 def test_a_connection_that_breaks_again_and_again_between_events_is_no_failure() -> None:
-    count = 3 * MAX_BREAKS
+    count = 3 * MAX_TRIES
 
     async def script(peer: Peer) -> None:
         request = await peer.read()
@@ -394,42 +344,6 @@ def test_a_connection_that_breaks_again_and_again_between_events_is_no_failure()
 
     result, _ = run(FakeServer(*[script] * count, last), {})
     assert result["type"] == "result"
-
-
-@pytest.mark.parametrize("steady_seconds", [-1.0, 60.0])
-def test_a_connection_that_held_for_long_while_nothing_was_told_served_well(monkeypatch: pytest.MonkeyPatch, steady_seconds: float) -> None:
-    monkeypatch.setattr(client_module, "STEADY_SECONDS", steady_seconds)
-    is_steady = steady_seconds < 0
-
-    async def first(peer: Peer) -> None:
-        await peer.send("started", key=(await peer.read())["key"], seq=1)
-
-    async def silent(peer: Peer) -> None:
-        assert (await peer.read())["type"] == "attach"
-
-    async def last(peer: Peer) -> None:
-        await peer.result((await peer.read())["key"], 2)
-
-    server = FakeServer(first, *[silent] * (2 * MAX_BREAKS if is_steady else MAX_BREAKS - 1), *[last] * is_steady)
-    if is_steady:
-        assert run(server, {})[0]["type"] == "result"
-    else:
-        with pytest.raises(FlowstepError, match="broke 4 times while it was waited for"):
-            run(server, {})
-
-
-def test_a_server_that_is_gone_for_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "AWAY_SECONDS", 1.5)
-
-    async def script(peer: Peer) -> None:
-        await peer.send("started", key=(await peer.read())["key"], seq=1)
-        server._url = "ws://127.0.0.1:9/ws"
-
-    server, execution = FakeServer(script, is_remote=True), Execution("Node", {})
-    with pytest.raises(FlowstepError, match="cannot be reached"):
-        Client(server).start(execution).result(WAIT)
-    server.close()
-    assert [event["type"] for event in events_of(execution)] == ["started", "text"]
 
 
 def test_an_error_of_the_connection_ends_the_execution() -> None:

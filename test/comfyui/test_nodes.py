@@ -153,23 +153,13 @@ def test_outputs_stand_in_their_slots_and_what_is_not_there_is_blocked(
     assert isinstance(image, ExecutionBlocker) and image.message == "decode it first"
 
 
-def test_an_output_node_says_what_it_wrote(monkeypatch: pytest.MonkeyPatch, page: StubPromptServer) -> None:
+def test_an_output_node_gives_what_it_wrote_and_the_server_tells_of_it(monkeypatch: pytest.MonkeyPatch, page: StubPromptServer) -> None:
     async def script(peer: Peer) -> None:
         await peer.result((await peer.read())["key"], 1, {"path": "models/a"}, files=["models/a"])
 
     result = run_class(monkeypatch, FakeServer(script), "FlowstepSaveModel")
     assert result == {"ui": {"text": ["models/a"]}, "result": ("models/a",)}
-    assert page.texts == ["Wrote models/a"]
-
-
-def test_what_was_written_stands_below_what_was_told(monkeypatch: pytest.MonkeyPatch, page: StubPromptServer) -> None:
-    async def script(peer: Peer) -> None:
-        key = (await peer.read())["key"]
-        await peer.send("text", key=key, seq=1, text="nothing is to be done")
-        await peer.result(key, 2, {"path": "models/a"}, files=["models/a"])
-
-    run_class(monkeypatch, FakeServer(script), "FlowstepSaveModel")
-    assert page.texts[-1] == "nothing is to be done\nWrote models/a"
+    assert page.texts == []
 
 
 def test_errors_have_no_path_before_their_name() -> None:

@@ -87,7 +87,8 @@ describe('a node', () => {
     expect(texts).toEqual([]);
     const { dataset } = outputs;
     const trained = await run('FlowstepTrainTeacher', { dataset, steps: 2, ...tiny });
-    expect(trained.texts).toEqual([device]);
+    // What it wrote stands below what was told before.
+    expect(trained.texts).toEqual([device, expect.stringMatching(`^${device}\nWrote runs/`)]);
     const { model } = trained.outputs;
     const drawn = await run('FlowstepTeacherSampler', { model, count: 2, steps: 2 });
     expect(drawn.texts).toEqual([]);
