@@ -1,0 +1,57 @@
+/** What the flowstep process does about its terminal and its pipes. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, openSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { expect, onTestFinished, test } from 'vitest';
+import { tempFolder } from '../support/temp-folder.ts';
+
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+const STUDENT = fileURLToPath(new URL('../../models/fashion/student.safetensors', import.meta.url));
+
+interface Started {
+  readonly child: ChildProcess;
+  /** Exit code, or the signal that killed it. */
+  readonly exit: Promise<number | string | null>;
+  /** What came on stderr so far. */
+  stderr(): string;
+  /** Fulfilled once stderr holds the text. */
+  says(text: string): Promise<void>;
+}
+
+/** `flowstep ARGS` as a process that is killed when the test has finished; `stdout` is a file's number. */
+function start(args: readonly string[], cwd: string, stdout: number | 'pipe' = 'pipe'): Started {
+  const child = spawn(process.execPath, ['--import', tsx, main, ...args], {
+    cwd,
+    stdio: ['ignore', stdout, 'pipe'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  let stderr = '';
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const exit = new Promise<number | string | null>((resolve) => {
+    child.once('close', (code, signal) => resolve(code ?? signal));
+  });
+  const says = (text: string) =>
+    new Promise<void>((resolve, reject) => {
+      const look = () => stderr.includes(text) && resolve();
+      child.stderr!.on('data', look);
+      void exit.then((code) => reject(new Error(`exit ${code} without ${text}: ${stderr}`)));
+      look();
+    });
+  return { child, exit, stderr: () => stderr, says };
+}
+
+test.runIf(existsSync('/dev/full'))(
+  'results that do not fit on the disk are an error with exit code 1, not a stack',
+  async () => {
+    const full = openSync('/dev/full', 'w');
+    const { exit, stderr, says } = start(['inspect', STUDENT], await tempFolder(), full);
+    await says('hint:');
+    expect(await exit).toBe(1);
+    expect(stderr()).toContain('error FILE_UNWRITABLE: stdout cannot be written: ENOSPC');
+    expect(stderr()).not.toContain('    at ');
+  },
+);
