@@ -7,23 +7,31 @@ import { createLog } from './log.ts';
 
 const log = createLog(process.stderr);
 const abort = new AbortController();
-for (const name of ['SIGINT', 'SIGTERM'] as const) {
+let asked = 0;
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(name, () => {
-    // The first stops in order and keeps what was trained; the second means it.
-    if (abort.signal.aborted) process.exit(EXIT_INTERRUPTED);
+    // The first stops in order and keeps what was trained; the second means it. A terminal that closes sends SIGHUP
+    // more than once, and a session that ends SIGTERM after it: that is still the first.
+    if (name !== 'SIGHUP') asked++;
+    if (asked > 1) process.exit(EXIT_INTERRUPTED);
     abort.abort();
   });
 }
 
+/** A reader such as `head` may close the pipe early, and a terminal may be closed: that is their right. */
+const CLOSED: readonly (string | undefined)[] = ['EPIPE', 'EIO'];
+
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // A reader such as `head` may close the pipe early; that is its right. What else is lost is told once.
-  if (error.code === 'EPIPE' || process.exitCode === EXIT_FAILURE) return;
+  // Results that are lost are told once, and make it a failure whatever else there is.
+  if (CLOSED.includes(error.code) || process.exitCode === EXIT_FAILURE) return;
   process.exitCode = EXIT_FAILURE;
   const lost = new FlowstepError('FILE_UNWRITABLE', `stdout cannot be written: ${error.message}`, {
     hint: 'Make room where it is redirected to, or redirect it elsewhere.',
   });
   log.line(errorText(lost));
 });
+// Nobody is left to be told.
+process.stderr.on('error', () => undefined);
 
 const exitCode = await runCli(process.argv.slice(2), {
   stdout: process.stdout,

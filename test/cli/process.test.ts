@@ -1,7 +1,9 @@
 /** What the flowstep process does about its terminal and its pipes. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, openSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
 import { tempFolder } from '../support/temp-folder.ts';
@@ -55,3 +57,30 @@ test.runIf(existsSync('/dev/full'))(
     expect(stderr()).not.toContain('    at ');
   },
 );
+
+/** A training that would take hours, in `runs/long`, once its first step is told. */
+async function training(): Promise<Started & { readonly run: string }> {
+  const cwd = await tempFolder();
+  const size = ['--steps', '10000000', '--batch', '4', '--warmup', '0', '--sample-every', '0'];
+  const args = ['train', '--dataset', '8g', '--run-name', 'long', '--checkpoint-every', '0'];
+  const started = start([...args, ...size], cwd);
+  await started.says('steps/s');
+  return { ...started, run: join(cwd, 'output/runs/long') };
+}
+
+async function leftOf(run: string): Promise<{ outcome: string; checkpoints: number }> {
+  const { outcome } = JSON.parse(await readFile(join(run, 'run.json'), 'utf8'));
+  const checkpoints = (await readdir(run)).filter((name) => name.startsWith('checkpoint-'));
+  return { outcome, checkpoints: checkpoints.length };
+}
+
+test('a terminal that closes ends a training in order: its pipes are gone, and SIGHUP comes twice', async () => {
+  const { child, exit, run } = await training();
+  child.stdout!.destroy();
+  child.stderr!.destroy();
+  child.kill('SIGHUP');
+  child.kill('SIGHUP');
+  child.kill('SIGTERM');
+  expect(await exit).toBe(130);
+  expect(await leftOf(run)).toEqual({ outcome: 'interrupted', checkpoints: 1 });
+});
