@@ -14,6 +14,8 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     // more than once, and a session that ends SIGTERM after it: that is still the first.
     if (name !== 'SIGHUP') asked++;
     if (asked > 1) process.exit(EXIT_INTERRUPTED);
+    if (abort.signal.aborted) return;
+    log.line(name === 'SIGINT' ? 'Stopping; Ctrl-C again ends it now.' : `Stopping (${name}).`);
     abort.abort();
   });
 }

@@ -84,3 +84,12 @@ test('a terminal that closes ends a training in order: its pipes are gone, and S
   expect(await exit).toBe(130);
   expect(await leftOf(run)).toEqual({ outcome: 'interrupted', checkpoints: 1 });
 });
+
+test('the first Ctrl-C is answered at once, with what a second one would lose', async () => {
+  const { child, exit, run, stderr, says } = await training();
+  child.kill('SIGINT');
+  await says('Stopping; Ctrl-C again ends it now.\nWhat trains ends its step first');
+  expect(await exit).toBe(130);
+  expect(stderr()).toMatch(/loses what came after the last one\.\n[\s\S]*training interrupted/);
+  expect(await leftOf(run)).toEqual({ outcome: 'interrupted', checkpoints: 1 });
+});
