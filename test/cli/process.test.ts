@@ -5,12 +5,14 @@ import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { tempFolder } from '../support/temp-folder.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 const STUDENT = fileURLToPath(new URL('../../models/fashion/student.safetensors', import.meta.url));
+/** util-linux: runs a command in a terminal of its own. */
+const SCRIPT = '/usr/bin/script';
 
 interface Started {
   readonly child: ChildProcess;
@@ -58,12 +60,16 @@ test.runIf(existsSync('/dev/full'))(
   },
 );
 
-/** A training that would take hours, in `runs/long`, once its first step is told. */
+/** Of a training that would take hours, in `runs/long`. */
+const LONG = [
+  ...['train', '--dataset', '8g', '--run-name', 'long', '--checkpoint-every', '0'],
+  ...['--steps', '10000000', '--batch', '4', '--warmup', '0', '--sample-every', '0'],
+];
+
+/** Such a training, once its first step is told. */
 async function training(): Promise<Started & { readonly run: string }> {
   const cwd = await tempFolder();
-  const size = ['--steps', '10000000', '--batch', '4', '--warmup', '0', '--sample-every', '0'];
-  const args = ['train', '--dataset', '8g', '--run-name', 'long', '--checkpoint-every', '0'];
-  const started = start([...args, ...size], cwd);
+  const started = start(LONG, cwd);
   await started.says('steps/s');
   return { ...started, run: join(cwd, 'output/runs/long') };
 }
@@ -84,6 +90,36 @@ test('a terminal that closes ends a training in order: its pipes are gone, and S
   expect(await exit).toBe(130);
   expect(await leftOf(run)).toEqual({ outcome: 'interrupted', checkpoints: 1 });
 });
+
+test.runIf(existsSync(SCRIPT))(
+  'in a real terminal that closes, it ends by the signal once all is written, and not by a crash',
+  async () => {
+    const cwd = await tempFolder();
+    const ended = join(cwd, 'ended');
+    const flowstep = [process.execPath, '--import', tsx, main, ...LONG].map((arg) => `'${arg}'`);
+    // The shell passes the signal on as shells do, and outlives its terminal to tell how the process ended.
+    const wait = 'trap "kill -HUP $!" HUP; wait $!; wait $!';
+    const command = `${flowstep.join(' ')} & echo $! > process; ${wait}; echo $? > '${ended}'`;
+    const args = ['--quiet', '--command', command, '/dev/null'];
+    const terminal = spawn(SCRIPT, args, { cwd, stdio: ['ignore', 'pipe', 'ignore'] });
+    onTestFinished(async () => {
+      terminal.kill('SIGKILL');
+      const id = Number(await readFile(join(cwd, 'process'), 'utf8'));
+      spawn('kill', ['-KILL', String(id)], { stdio: 'ignore' });
+    });
+    await new Promise<void>((resolve) => {
+      terminal.stdout.setEncoding('utf8').on('data', (text: string) => {
+        if (text.includes('steps/s')) resolve();
+      });
+    });
+    terminal.kill('SIGKILL');
+    await vi.waitFor(async () => expect(await readFile(ended, 'utf8')).toBe('129\n'), 20_000);
+    expect(await leftOf(join(cwd, 'output/runs/long'))).toEqual({
+      outcome: 'interrupted',
+      checkpoints: 1,
+    });
+  },
+);
 
 test('the first Ctrl-C is answered at once, with what a second one would lose', async () => {
   const { child, exit, run, stderr, says } = await training();
