@@ -1,7 +1,7 @@
 import { chmod, copyFile, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { DistillJob } from '../../../src/trainer/run/distill-job.ts';
 import { readRunFile, writeRunFile } from '../../../src/trainer/run/run-file.ts';
 import type { RunOptions } from '../../../src/trainer/run/run-folder.ts';
@@ -81,6 +81,23 @@ describe('what a run leaves', () => {
     expect(bitsOf(shown.result.student.parameters)).toEqual(
       bitsOf(quiet.result.student.parameters),
     );
+  });
+
+  test('a checkpoint every ten minutes where steps are slow, with the same numbers', async () => {
+    const quick = await options({ checkpointEvery: 8 });
+    const slow = await options({ checkpointEvery: 8, keepCheckpoints: 10 });
+    const { result: expected } = await runAll(quick);
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const minutes = (n: number) => () => vi.advanceTimersByTime(n * 60_000);
+    const { events, result } = await runToEnd(distill(job, { run: slow }), minutes(4));
+    expect(events.flatMap((e) => (e.kind === 'checkpoint' ? [e.step] : []))).toEqual([3, 6, 8, 10]);
+    expect(bitsOf(result.student.parameters)).toEqual(bitsOf(expected.student.parameters));
+    const none = await runToEnd(
+      distill(job, { run: await options({ checkpointEvery: 0 }) }),
+      minutes(4),
+    );
+    expect(none.events.filter(({ kind }) => kind === 'checkpoint')).toHaveLength(1);
   });
 
   test('of very long runs, not a line for each step', async () => {
