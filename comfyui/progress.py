@@ -32,21 +32,21 @@ class Reporter:
 
     def __init__(self, prompt_id: str, node_id: str) -> None:
         self._told = {"prompt_id": prompt_id, "node": node_id, "step": 0, "steps": 1, "stepsPerSecond": None, "etaSeconds": None}
-        self._bar = comfy.utils.ProgressBar(1)
+        self._bar, self._text = comfy.utils.ProgressBar(1), ""
 
     def show(self, event: dict[str, Any]) -> None:
         self._told |= {name: event[name] for name in self._told if name in event}
-        if event["type"] == "text":
-            self.text(event["text"])
+        self._text = event.get("text", self._text)
+        if event["type"] == "text" or "counts" in event:
+            self.text(f"{self._text}\n{event['counts']} {event['step']}/{event['steps']}".strip() if "counts" in event else self._text)
         elif event["type"] == "accepted" and event["position"] > 0:
             self.text(f"Waiting: {event['position']} before this one.")
-        elif event["type"] in ("progress", "preview"):
+        if event["type"] in ("progress", "preview"):
             # No greatest size: ComfyUI would enlarge the picture to it.
             picture = ("PNG", Image.open(io.BytesIO(event["data"])), None) if "data" in event else None
             self._bar.update_absolute(self._told["step"], self._told["steps"], picture)
         elif event["type"] == "metrics":
-            told = {**self._told, "metrics": event["metrics"]}
-            remember(told)
+            remember(told := {**self._told, "metrics": event["metrics"]})
             PromptServer.instance.send_sync("flowstep.metrics", told, PromptServer.instance.client_id)
 
     def text(self, text: str) -> None:

@@ -45,8 +45,9 @@ function contextFor(
 }
 
 function tellStep(event: StepEvent, events: NodeEvents): void {
-  const { step, steps, stepsPerSecond, etaSeconds, metrics } = event;
-  events.progress({ step, steps, stepsPerSecond, etaSeconds });
+  const { step, steps, stepsPerSecond, etaSeconds, counts, metrics } = event;
+  const what = counts === undefined ? {} : { counts };
+  events.progress({ step, steps, stepsPerSecond, etaSeconds, ...what });
   if (Object.keys(metrics).length > 0) events.metrics({ step, metrics });
 }
 

@@ -101,7 +101,7 @@ async function readDataset(
   }
 }
 
-/** Tells files done as steps of the node, now and then. */
+/** Tells files done, now and then. */
 function progressTo(context: NodeContext): (done: number, total: number) => void {
   let progress: Progress | undefined;
   let [toldAt, toldDone] = [performance.now(), 0];
@@ -113,6 +113,7 @@ function progressTo(context: NodeContext): (done: number, total: number) => void
     progress ??= new Progress(total);
     const rate = progress.tick(done, (now - toldAt) / (done - toldDone));
     [toldAt, toldDone] = [now, done];
-    context.onProgress({ kind: 'step', step: done, steps: total, metrics: {}, ...rate });
+    const counts = 'reading pictures';
+    context.onProgress({ kind: 'step', counts, step: done, steps: total, metrics: {}, ...rate });
   };
 }

@@ -186,6 +186,18 @@ def test_progress_previews_texts_and_metrics_are_shown(monkeypatch: pytest.Monke
     assert progress.history["7"] == [event]
 
 
+def test_what_is_no_step_of_a_training_tells_what_it_counts(monkeypatch: pytest.MonkeyPatch, page: StubPromptServer) -> None:
+    async def script(peer: Peer) -> None:
+        key = (await peer.read())["key"]
+        await peer.send("text", key=key, seq=1, text="2 files are no pictures")
+        counted = {"step": 3, "steps": 20, "stepsPerSecond": 2.5, "etaSeconds": None}
+        await peer.send("progress", key=key, seq=2, counts="reading pictures", **counted)
+        await peer.result(key, 3)
+
+    run_class(monkeypatch, FakeServer(script), "FlowstepDistill")
+    assert page.texts == ["2 files are no pictures", "2 files are no pictures\nreading pictures 3/20"]
+
+
 def told(step: int, prompt: str = "p", node: str = "7") -> None:
     progress.remember({"node": node, "prompt_id": prompt, "step": step, "metrics": {"a": step}})
 

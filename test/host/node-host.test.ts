@@ -1,6 +1,6 @@
 /** Single nodes run for somebody else's graph: the host's side of the bridge, with the real nodes. */
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
 import type {
@@ -71,6 +71,24 @@ describe('a node', () => {
     expect(picture).toMatchObject({ step: 2, mime: 'image/png' });
     const { format, width, height } = await sharp(picture.bytes).metadata();
     expect([format, width, height]).toEqual(['png', picture.width, picture.height]);
+  });
+
+  test('tells what it counts where that is no step of a training', async () => {
+    const roots = await makeRoots();
+    const file = join(roots.data, 'cats', 'a.png');
+    await mkdir(dirname(file));
+    await sharp({ create: { width: 3, height: 3, channels: 3, background: '#123456' } }).toFile(
+      file,
+    );
+    const told = recorder();
+    const inputs = { source: 'folder', folder: 'cats', size: 3 };
+    const { signal } = new AbortController();
+    await nodeHost(allNodes(), roots).execute(
+      { node: 'FlowstepDataset', inputs, signal },
+      told.events,
+    );
+    const { counts, step, steps } = told.progress.at(-1)!;
+    expect({ counts, step, steps }).toEqual({ counts: 'reading pictures', step: 1, steps: 1 });
   });
 
   test('that trains, samples or measures tells the device in its first text', async () => {
