@@ -9,6 +9,7 @@ import { executeWorkflow } from '../host/executor.ts';
 import type { Workflow } from '../host/workflow.ts';
 import { allNodes } from '../nodes/all-nodes.ts';
 import type { Roots } from '../nodes/node-context.ts';
+import { foldersOf } from '../nodes/root-files.ts';
 import { type RunFile, type RunRequest, readRunFile } from '../trainer/run/run-file.ts';
 import { engine } from '../trainer/runtime/engine.ts';
 import { DEVICES } from '../trainer/runtime/library.ts';
@@ -68,7 +69,10 @@ async function resume(
       const record = await readRunFile(roots.folder);
       const request = requestOf(record, roots.folder);
       await startEngine(options, record, command);
-      return executeWorkflow(oneNode(request, roots.folder, options.steps), execution);
+      return executeWorkflow(oneNode(request, roots.folder, options.steps), {
+        ...execution,
+        roots: knownRoots(roots.roots, request, io),
+      });
     },
   });
 }
@@ -83,6 +87,25 @@ function locate(run: string, roots: Roots): { folder: string; roots: Roots } {
     });
   }
   return { folder: path, roots: { ...roots, output: dirname(dirname(path)) } };
+}
+
+/** The folders with those in which the run has found its files before: a command may have used some of its own. */
+function knownRoots(roots: Roots, { folders }: RunRequest, { environment }: Io): Roots {
+  if (!folders) return roots;
+  const order = (root: 'data' | 'models') => {
+    const here = foldersOf(roots, root);
+    // A variable that is set is what the user wants now; a default is not.
+    const isSet = environment[`FLOWSTEP_${root.toUpperCase()}`] !== undefined;
+    const all = isSet
+      ? [...here, ...folders[root]]
+      : [...folders[root], ...here.filter(existsSync)];
+    // Those that are gone stay, so that an error names them too.
+    const [there, gone] = [true, false].map((is) => all.filter((at) => existsSync(at) === is));
+    return [...new Set([...there!, ...gone!])];
+  };
+  const [data = roots.data, ...moreData] = order('data');
+  const [models = roots.models, ...moreModels] = order('models');
+  return { ...roots, data, moreData, models, moreModels };
 }
 
 function requestOf(record: RunFile, folder: string): RunRequest {

@@ -31,6 +31,13 @@ const SessionSchema = z.object({
 
 export type Session = z.infer<typeof SessionSchema>;
 
+const RequestSchema = z.object({
+  node: z.string(),
+  inputs: z.record(z.string(), z.json()),
+  /** Where the files that inputs name were looked for, absolute; absent in runs of before. */
+  folders: z.object({ data: z.array(z.string()), models: z.array(z.string()) }).optional(),
+});
+
 export const RunFileSchema = z.object({
   format: z.literal(1),
   name: z.string(),
@@ -40,7 +47,7 @@ export const RunFileSchema = z.object({
   steps: z.int().min(0),
   outcome: z.enum(['running', 'finished', 'interrupted', 'diverged']),
   /** The node and its inputs that asked for the run, so that it can be resumed without the workflow. */
-  request: z.object({ node: z.string(), inputs: z.record(z.string(), z.json()) }).optional(),
+  request: RequestSchema.optional(),
   sessions: z.array(SessionSchema),
 });
 
