@@ -10,7 +10,7 @@ import type { Workflow } from '../host/workflow.ts';
 import { allNodes } from '../nodes/all-nodes.ts';
 import type { Roots } from '../nodes/node-context.ts';
 import { foldersOf } from '../nodes/root-files.ts';
-import { type RunFile, type RunRequest, readRunFile } from '../trainer/run/run-file.ts';
+import { RUN_FILE, type RunFile, type RunRequest, readRunFile } from '../trainer/run/run-file.ts';
 import { engine } from '../trainer/runtime/engine.ts';
 import { DEVICES } from '../trainer/runtime/library.ts';
 import { JSON_HELP } from './answer.ts';
@@ -79,14 +79,21 @@ async function resume(
 
 /** The run's folder, and the folders of which its node finds it in `runs/`. */
 function locate(run: string, roots: Roots): { folder: string; roots: Roots } {
-  const path = resolve(run);
-  if (!existsSync(path)) return { folder: join(roots.output, RUNS, run), roots };
-  if (basename(dirname(path)) !== RUNS) {
-    throw new FlowstepError('USAGE', `${run} is not in a folder named ${RUNS}`, {
-      hint: `Runs are found by that: move it to OUTPUT/${RUNS}/ and give --out OUTPUT.`,
+  const [path, named] = [resolve(run), join(roots.output, RUNS, run)];
+  const isRun = (folder: string) => existsSync(join(folder, RUN_FILE));
+  // What is here under a run's name may be anything, such as the data that it learns from.
+  if (!isRun(path) && (isRun(named) || !existsSync(path))) return { folder: named, roots };
+  if (basename(dirname(path)) === RUNS) {
+    return { folder: path, roots: { ...roots, output: dirname(dirname(path)) } };
+  }
+  if (!isRun(path)) {
+    throw new FlowstepError('USAGE', `${run} is not the folder of a run`, {
+      hint: `One holds a ${RUN_FILE}. A name is looked for in ${join(roots.output, RUNS)}, where there is no ${run}.`,
     });
   }
-  return { folder: path, roots: { ...roots, output: dirname(dirname(path)) } };
+  throw new FlowstepError('USAGE', `${run} is not in a folder named ${RUNS}`, {
+    hint: `Runs are found by that: move it to OUTPUT/${RUNS}/ and give --out OUTPUT.`,
+  });
 }
 
 /** The folders with those in which the run has found its files before: a command may have used some of its own. */

@@ -266,6 +266,21 @@ describe('flowstep resume', () => {
     expect(await callCli(['resume', 'st', '--steps', '3'], there)).toMatchObject({ code: 0 });
   });
 
+  test('a name is that of the run, whatever else is called so here', async () => {
+    const { output, call } = await makePlace();
+    // There is a folder `docs` where the tests run.
+    expect(existsSync('docs')).toBe(true);
+    const missing = await call('resume', 'docs');
+    expect(missing).toMatchObject({ code: 2, stdout: '' });
+    expect(missing.stderr).toContain('docs is not the folder of a run');
+    await call('train', '--steps', '1', '--run-name', 'docs', ...QUICK);
+    const { code, stdout } = await call('resume', 'docs', '--steps', '2');
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: `${join(output, 'runs/docs/teacher.safetensors')}\n`,
+    });
+  });
+
   test('says what cannot be resumed', async () => {
     const { output, call } = await placeWithTeacher();
     expect(await call('resume', 'pst')).toMatchObject({
