@@ -36,7 +36,7 @@ export async function openFile(roots: Roots, ref: FileRef): Promise<string> {
     `${other} is not the file that was named: it has changed`,
     {
       file: other,
-      hint: 'Run the node that names it again.',
+      hint: 'Put the file back as it was. For the one that is there now, run the node that names it again in a graph, or train with another --run-name on the command line.',
     },
   );
 }

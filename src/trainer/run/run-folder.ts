@@ -198,7 +198,7 @@ function requireSameRun(
   throw new FlowstepError(
     'RUN_MISMATCH',
     `the run in ${folder} has another configuration (${what.join('; ')})`,
-    { file: folder, hint: 'Choose another run name, or set these options as they were.' },
+    { file: folder, hint: 'Choose another run name, or put options and files back as they were.' },
   );
 }
 
