@@ -52,7 +52,7 @@ class Execution:
             self.parts.setdefault(event["name"], bytearray())[event["offset"] :] = event["data"]
         elif not 0 < event.get("seq", 0) <= self.seq:
             self.seq = max(self.seq, event.get("seq", 0))
-            if event.get("step", 0) > self.step:
+            if "counts" not in event and event.get("step", 0) > self.step:
                 self.step, self.restarts = event["step"], 0
             self.events.append(event)
 

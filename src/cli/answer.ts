@@ -1,5 +1,5 @@
 /** @file How commands answer: text on stdout, or with --json one JSON object, errors too. */
-import { asFlowstepError } from '../errors.ts';
+import { asFlowstepError, type FlowstepError } from '../errors.ts';
 import type { Io } from './io.ts';
 import { errorJson } from './report-error.ts';
 
@@ -22,9 +22,19 @@ export async function answer<Result extends object>(
     else for (const line of text(result)) io.stdout.write(`${line}\n`);
   } catch (thrown) {
     const error = asFlowstepError(thrown);
-    if (isJson) printJson(io, { ok: false, error: errorJson(error) });
+    if (isJson) printFailure(io, error);
     throw error;
   }
+}
+
+/** Failures that stdout holds; they come by again on their way up. */
+const printed = new WeakSet<FlowstepError>();
+
+/** Prints the failure as JSON unless it was printed before: stdout is one document. */
+export function printFailure(io: Io, error: FlowstepError): void {
+  if (printed.has(error)) return;
+  printed.add(error);
+  printJson(io, { ok: false, error: errorJson(error) });
 }
 
 export function printJson(io: Io, value: unknown): void {

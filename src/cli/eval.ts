@@ -86,7 +86,7 @@ async function evaluate(given: Given, table: NodeOptions, data: NodeOptions, io:
   const context: NodeContext = {
     roots: rootsOf({}, io),
     signal: io.signal,
-    onProgress: ({ step, steps: rows }) => io.log.status(`${step} of ${rows} rows`),
+    onProgress: ({ counts, step, steps }) => io.log.status(`${counts} ${step}/${steps}`),
   };
   const dataset = await openData(given, data, context, io);
   using extractor = features ? await FeatureExtractor.open(foundFile(features, io)) : undefined;

@@ -4,7 +4,9 @@ import { Subject } from 'rxjs';
 import { contentOf } from '../host/content.ts';
 import type { ExecutionEvent, ExecutionOptions, NodeRun } from '../host/executor.ts';
 import { allNodes } from '../nodes/all-nodes.ts';
+import { distillNode } from '../nodes/distill.ts';
 import type { Roots } from '../nodes/node-context.ts';
+import { trainTeacherNode } from '../nodes/train-teacher.ts';
 import { answer } from './answer.ts';
 import type { Io } from './io.ts';
 import { showProgress } from './progress.ts';
@@ -16,6 +18,12 @@ interface Execution {
   readonly written?: readonly string[];
   run(options: ExecutionOptions): Promise<readonly NodeRun[]>;
 }
+
+/** Nodes that are asked to stop end their step first, and write a checkpoint. */
+const TRAINING = [trainTeacherNode, distillNode].map(({ definition }) => definition.id);
+
+const STOPS_TRAINING =
+  'What trains ends its step first and writes a checkpoint; ended now, it loses what came after the last one.';
 
 /** Prints the paths of all files written, one a line; or as JSON what each node did and gave. */
 export async function executeForPeople(io: Io, execution: Execution): Promise<void> {
@@ -46,6 +54,14 @@ async function withProgress(
 ): Promise<readonly NodeRun[]> {
   const events = new Subject<ExecutionEvent>();
   const shown = showProgress(events, io.log, io.isTerminal);
+  let isTraining = false;
+  shown.add(
+    events.subscribe(({ kind, node }) => {
+      if (kind === 'started') isTraining = TRAINING.includes(node.type);
+    }),
+  );
+  const tellStop = () => isTraining && io.log.line(STOPS_TRAINING);
+  io.signal.addEventListener('abort', tellStop, { once: true });
   try {
     return await run({
       registry: allNodes(),
@@ -54,6 +70,7 @@ async function withProgress(
       onEvent: (event) => events.next(event),
     });
   } finally {
+    io.signal.removeEventListener('abort', tellStop);
     shown.unsubscribe();
     io.log.status('');
   }

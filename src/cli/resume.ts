@@ -9,7 +9,8 @@ import { executeWorkflow } from '../host/executor.ts';
 import type { Workflow } from '../host/workflow.ts';
 import { allNodes } from '../nodes/all-nodes.ts';
 import type { Roots } from '../nodes/node-context.ts';
-import { type RunFile, type RunRequest, readRunFile } from '../trainer/run/run-file.ts';
+import { foldersOf } from '../nodes/root-files.ts';
+import { RUN_FILE, type RunFile, type RunRequest, readRunFile } from '../trainer/run/run-file.ts';
 import { engine } from '../trainer/runtime/engine.ts';
 import { DEVICES } from '../trainer/runtime/library.ts';
 import { JSON_HELP } from './answer.ts';
@@ -68,21 +69,50 @@ async function resume(
       const record = await readRunFile(roots.folder);
       const request = requestOf(record, roots.folder);
       await startEngine(options, record, command);
-      return executeWorkflow(oneNode(request, roots.folder, options.steps), execution);
+      return executeWorkflow(oneNode(request, roots.folder, options.steps), {
+        ...execution,
+        roots: knownRoots(roots.roots, request, io),
+      });
     },
   });
 }
 
 /** The run's folder, and the folders of which its node finds it in `runs/`. */
 function locate(run: string, roots: Roots): { folder: string; roots: Roots } {
-  const path = resolve(run);
-  if (!existsSync(path)) return { folder: join(roots.output, RUNS, run), roots };
-  if (basename(dirname(path)) !== RUNS) {
-    throw new FlowstepError('USAGE', `${run} is not in a folder named ${RUNS}`, {
-      hint: `Runs are found by that: move it to OUTPUT/${RUNS}/ and give --out OUTPUT.`,
+  const [path, named] = [resolve(run), join(roots.output, RUNS, run)];
+  const isRun = (folder: string) => existsSync(join(folder, RUN_FILE));
+  // What is here under a run's name may be anything, such as the data that it learns from.
+  if (!isRun(path) && (isRun(named) || !existsSync(path))) return { folder: named, roots };
+  if (basename(dirname(path)) === RUNS) {
+    return { folder: path, roots: { ...roots, output: dirname(dirname(path)) } };
+  }
+  if (!isRun(path)) {
+    throw new FlowstepError('USAGE', `${run} is not the folder of a run`, {
+      hint: `One holds a ${RUN_FILE}. A name is looked for in ${join(roots.output, RUNS)}, where there is no ${run}.`,
     });
   }
-  return { folder: path, roots: { ...roots, output: dirname(dirname(path)) } };
+  throw new FlowstepError('USAGE', `${run} is not in a folder named ${RUNS}`, {
+    hint: `Runs are found by that: move it to OUTPUT/${RUNS}/ and give --out OUTPUT.`,
+  });
+}
+
+/** The folders with those in which the run has found its files before: a command may have used some of its own. */
+function knownRoots(roots: Roots, { folders }: RunRequest, { environment }: Io): Roots {
+  if (!folders) return roots;
+  const order = (root: 'data' | 'models') => {
+    const here = foldersOf(roots, root);
+    // A variable that is set is what the user wants now; a default is not.
+    const isSet = environment[`FLOWSTEP_${root.toUpperCase()}`] !== undefined;
+    const all = isSet
+      ? [...here, ...folders[root]]
+      : [...folders[root], ...here.filter(existsSync)];
+    // Those that are gone stay, so that an error names them too.
+    const [there, gone] = [true, false].map((is) => all.filter((at) => existsSync(at) === is));
+    return [...new Set([...there!, ...gone!])];
+  };
+  const [data = roots.data, ...moreData] = order('data');
+  const [models = roots.models, ...moreModels] = order('models');
+  return { ...roots, data, moreData, models, moreModels };
 }
 
 function requestOf(record: RunFile, folder: string): RunRequest {

@@ -9,6 +9,7 @@ import { allNodes } from '../nodes/all-nodes.ts';
 import { answer, JSON_HELP } from './answer.ts';
 import { addEngineOptions } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
+import { countText } from './progress.ts';
 
 interface SweepOptions {
   readonly worker?: boolean;
@@ -115,7 +116,7 @@ function show(event: SweepEvent, { log }: Io): void {
       log.line(`${event.rows} rows, ${event.finished} of them finished`);
       break;
     case 'progress':
-      log.status(`${event.label}: ${event.node} ${event.step.step}/${event.step.steps}`);
+      log.status(`${event.label}: ${event.node} ${countText(event.step)}`);
       break;
     case 'row':
       log.line(`[${event.done}/${event.rows}] ${rowText(event)}`);

@@ -121,14 +121,17 @@ export function planFeatures(
   const name = isPath ? basename(path) : existsSync(path) ? relative(folder, path) : features;
   const named = { ...values, features: name.split(sep).join('/') };
   if (folder === roots.models) return { values: named, roots };
-  if (isPath) io.log.line(`extractor: ${path} (FLOWSTEP_MODELS must name its folder to resume)`);
+  if (isPath)
+    io.log.line(
+      `extractor: ${path} (FLOWSTEP_MODELS must name its folder to run the workflow; resume knows it)`,
+    );
   return {
     values: named,
     roots: { ...roots, moreModels: [folder, ...(roots.moreModels ?? [])] },
   };
 }
 
-/** A folder that only this command uses must be told: resuming needs it again. */
+/** A folder that only this command uses must be told: its workflow needs it again. */
 export function tellRoot(
   io: Io,
   before: Roots,
@@ -138,7 +141,7 @@ export function tellRoot(
 ): void {
   if (before[root] === now[root]) return;
   io.log.line(
-    `${root} folder: ${now[root]} (set ${variable} to it to resume the run or to run its workflow)`,
+    `${root} folder: ${now[root]} (set ${variable} to it to run the workflow; resume knows it)`,
   );
 }
 

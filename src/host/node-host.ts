@@ -48,13 +48,17 @@ function contextFor(
   given: Pick<NodeContext, 'roots' | 'signal' | 'device'>,
 ): NodeContext {
   const told: string[] = [];
+  /** A page shows the last text that it is sent. */
+  const tell = (line: string) => events.text([...told.slice(1 - MAX_TEXTS), line].join('\n'));
   return {
     ...given,
-    onProgress: (event) => tellStep(event, events),
+    onProgress(event) {
+      tellStep(event, events);
+      if (event.counts !== undefined) tell(`${event.counts} ${event.step}/${event.steps}`);
+    },
     onNotice(message) {
-      // A page shows the last text that it is sent.
+      tell(message);
       told.push(message);
-      events.text(told.slice(-MAX_TEXTS).join('\n'));
     },
     onPreview: ({ step, png, width, height }) =>
       events.preview({ step, mime: 'image/png', width, height, bytes: png }),
@@ -62,8 +66,9 @@ function contextFor(
 }
 
 function tellStep(event: StepEvent, events: NodeEvents): void {
-  const { step, steps, stepsPerSecond, etaSeconds, metrics } = event;
-  events.progress({ step, steps, stepsPerSecond, etaSeconds });
+  const { step, steps, stepsPerSecond, etaSeconds, counts, metrics } = event;
+  const what = counts === undefined ? {} : { counts };
+  events.progress({ step, steps, stepsPerSecond, etaSeconds, ...what });
   if (Object.keys(metrics).length > 0) events.metrics({ step, metrics });
 }
 

@@ -48,7 +48,8 @@ export const runInputs = {
     }),
   checkpoint_every: z.int().min(0).max(100_000_000).default(500).meta({
     advanced: true,
-    tooltip: 'Steps between checkpoints; 0 = only when the run ends or is stopped.',
+    tooltip:
+      'Steps between checkpoints, of which there is one every ten minutes too; 0 = only when the run ends or is stopped.',
     step: 1,
   }),
   keep_checkpoints: z

@@ -51,8 +51,10 @@ export async function openDataset(
   // What there is to tell was told when the data was named.
   const dataset = await readDataset(handle, context, false);
   if (dataset.hash === handle.hash) return dataset;
-  throw new FlowstepError('DATASET_INVALID', `data set ${dataset.name} has changed`, {
-    hint: 'Run Flow Dataset again, so that the graph names the data that is there now.',
+  const count = dataset.whole && ` (it has ${dataset.whole.count} samples now)`;
+  const changed = `data set ${dataset.name} has changed since it was named${count ?? ''}`;
+  throw new FlowstepError('DATASET_INVALID', changed, {
+    hint: 'Put the data back as they were. For those that are there now, run Flow Dataset again in a graph, or train with another --run-name on the command line.',
   });
 }
 
@@ -101,7 +103,7 @@ async function readDataset(
   }
 }
 
-/** Tells files done as steps of the node, now and then. */
+/** Tells files done, now and then. */
 function progressTo(context: NodeContext): (done: number, total: number) => void {
   let progress: Progress | undefined;
   let [toldAt, toldDone] = [performance.now(), 0];
@@ -113,6 +115,7 @@ function progressTo(context: NodeContext): (done: number, total: number) => void
     progress ??= new Progress(total);
     const rate = progress.tick(done, (now - toldAt) / (done - toldDone));
     [toldAt, toldDone] = [now, done];
-    context.onProgress({ kind: 'step', step: done, steps: total, metrics: {}, ...rate });
+    const counts = 'reading pictures';
+    context.onProgress({ kind: 'step', counts, step: done, steps: total, metrics: {}, ...rate });
   };
 }

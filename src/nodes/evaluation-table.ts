@@ -95,6 +95,7 @@ export async function evaluationTable(
     };
     context.onProgress({
       kind: 'step',
+      counts: 'measuring rows',
       step: i + 1,
       steps: plan.length,
       metrics: {},

@@ -12,9 +12,11 @@ export interface Roots {
   readonly output: string;
   /** Data sets. Read only. */
   readonly data: string;
+  /** Folders where data are looked for when `data` does not have them, in order. Read only. */
+  readonly moreData?: readonly string[];
 }
 
-export type RootName = Exclude<keyof Roots, 'moreModels'>;
+export type RootName = Exclude<keyof Roots, 'moreModels' | 'moreData'>;
 
 /** The workflow that runs, in ComfyUI's two JSON forms, as pictures carry it. */
 export interface RunningWorkflow {

@@ -33,9 +33,14 @@ export async function nameFile(roots: Roots, root: RootName, path: string): Prom
 
 /** The absolute path of a named file, after checking that it is still inside its root and unchanged. */
 export async function openFile(roots: Roots, ref: FileRef): Promise<string> {
-  const file = await resolveInside(roots, ref.root, ref.path);
-  if ((await knownSha256(file)) !== ref.sha256) throw changed(file, 'it has changed');
-  return file;
+  let other: string | undefined;
+  for await (const file of filesOf(roots, ref.root, ref.path)) {
+    if ((await knownSha256(file)) === ref.sha256) return file;
+    // Another folder may have a file of the same name, and it may be that one.
+    other ??= file;
+  }
+  if (other === undefined) throw notFound(roots, ref.root, ref.path);
+  throw changed(other, 'it has changed');
 }
 
 /** `openFile` for the file of a model, after checking also that what lies beside an .onnx file is unchanged. */
@@ -48,7 +53,7 @@ export async function openModelFile(roots: Roots, ref: ModelFileRef): Promise<st
 function changed(file: string, how: string): FlowstepError {
   return new FlowstepError('FILE_FORMAT', `${file} is not the file that was named: ${how}`, {
     file,
-    hint: 'Run the node that names it again.',
+    hint: 'Put the file back as it was. For the one that is there now, run the node that names it again in a graph, or train with another --run-name on the command line.',
   });
 }
 
@@ -57,21 +62,30 @@ function changed(file: string, how: string): FlowstepError {
  * workflow from somebody else must not read the rest of the disk.
  */
 export async function resolveInside(roots: Roots, root: RootName, path: string): Promise<string> {
+  for await (const file of filesOf(roots, root, path)) return file;
+  throw notFound(roots, root, path);
+}
+
+/** The files of that name in the folders of a root, in order. */
+async function* filesOf(roots: Roots, root: RootName, path: string): AsyncGenerator<string> {
   for (const folder of foldersOf(roots, root)) {
     const file = await existingFile(folder, root, path);
-    if (file !== undefined) return file;
+    if (file !== undefined) yield file;
   }
+}
+
+function notFound(roots: Roots, root: RootName, path: string): FlowstepError {
   const wanted = resolve(roots[root], path);
-  throw new FlowstepError('FILE_NOT_FOUND', `there is no file ${wanted}`, {
+  return new FlowstepError('FILE_NOT_FOUND', `there is no file ${wanted}`, {
     file: wanted,
-    hint: `Paths are relative to the ${root} folder, ${foldersOf(roots, root).join(' or ')}.`,
+    hint: `Paths are relative to the ${root} folder, ${foldersOf(roots, root).join(' or ')}; FLOWSTEP_${root.toUpperCase()} names another.`,
   });
 }
 
 /** The folders that a root stands for, absolute, in the order in which a file is looked for. */
 export function foldersOf(roots: Roots, root: RootName): string[] {
-  const more = root === 'models' ? (roots.moreModels ?? []) : [];
-  return [roots[root], ...more].map((folder) => resolve(folder));
+  const more = { models: roots.moreModels, data: roots.moreData, output: undefined }[root];
+  return [roots[root], ...(more ?? [])].map((folder) => resolve(folder));
 }
 
 /** The file with links followed; undefined when there is none. Throws when it is outside of the folder. */

@@ -18,7 +18,7 @@ import { lookOf, pictureOfSamples } from './draw-samples.ts';
 import type { FlowReportHandle } from './handles.ts';
 import { type NodeContext, tellDevice } from './node-context.ts';
 import { encodePng } from './pictures/picture.ts';
-import { type FileRef, isInside, nameFile } from './root-files.ts';
+import { type FileRef, foldersOf, isInside, nameFile } from './root-files.ts';
 
 export interface TrainingRun {
   readonly name: string;
@@ -59,7 +59,14 @@ export async function runTraining<Models extends Readonly<Record<string, FlowMod
       sampleEvery: inputs.sample_every,
       evaluation,
       // All inputs of training nodes are values or handles, which are JSON.
-      request: { node: nodeId, inputs: { ...inputs, run_name: name } as RunRequest['inputs'] },
+      request: {
+        node: nodeId,
+        inputs: { ...inputs, run_name: name } as RunRequest['inputs'],
+        folders: {
+          data: foldersOf(context.roots, 'data'),
+          models: foldersOf(context.roots, 'models'),
+        },
+      },
     },
     context.signal,
   );

@@ -4,6 +4,25 @@ import { FlowstepError } from '../../src/errors.ts';
 import { Client, echo, forever, gated, serverOf } from './support.ts';
 
 describe('an execution', () => {
+  test('tells what is counted where it is no step of a training', async () => {
+    const rate = { stepsPerSecond: 4, etaSeconds: 5 };
+    const server = await serverOf({
+      node: async (_, events) => {
+        events.progress({ step: 1, steps: 20, ...rate, counts: 'reading pictures' });
+        return { outputs: {}, blocked: {}, files: [] };
+      },
+    });
+    const client = await Client.connect(server);
+    client.execute('k', 'node');
+    await client.end('k');
+    const progress = { type: 'progress', key: 'k', step: 1, steps: 20, ...rate };
+    expect(client.received).toContainEqual({
+      ...progress,
+      seq: expect.any(Number),
+      counts: 'reading pictures',
+    });
+  });
+
   test('is accepted, started and answered with what the node gave', async () => {
     const server = await serverOf({
       node: async (_, events) => {

@@ -94,6 +94,42 @@ describe('usage errors', () => {
   });
 });
 
+describe('with --json, wrong usage is one JSON document too, and text on stderr', () => {
+  test.each<[string[], RegExp]>([
+    [['train', '--network', 'foo', '--json'], /argument 'foo' is invalid\. Allowed/],
+    [['sample', '--json', '--out', 'x.png'], /^required option '--model <FILE>'/],
+    [['train', '--run-name', 'a/b', '--json'], /must be a plain name/],
+    [['bench', '--json', '--config', 'nosuch'], /Allowed choices are mlp-2d/],
+    [['distill', '--json', '--folder', 'x', '--teacher', 'T'], /needs --dataset/],
+    [['rum', '--json'], /unknown command 'rum'/],
+    [['--json'], /unknown option '--json'/],
+  ])('%j', async (args, message) => {
+    const { code, stdout, stderr } = await callCli(args);
+    expect(code).toBe(2);
+    expect(JSON.parse(stdout)).toEqual({
+      ok: false,
+      error: expect.objectContaining({
+        code: 'USAGE',
+        message: expect.stringMatching(message),
+        hint: expect.any(String),
+      }),
+    });
+    expect(stderr).toMatch(/^error/);
+  });
+
+  test('advice of a wrong option is the hint', async () => {
+    const { stdout } = await callCli(['train', '--json', '--step', '3']);
+    expect(JSON.parse(stdout).error).toMatchObject({
+      message: "unknown option '--step'",
+      hint: 'Did you mean --steps?',
+    });
+  });
+
+  test('an argument after -- is no option', async () => {
+    expect(await callCli(['run', '--', '--json', 'b'])).toMatchObject({ code: 2, stdout: '' });
+  });
+});
+
 test('help leads with examples', async () => {
   const { code, stdout, stderr } = await callCli(['--help']);
   expect(stdout).toMatch(/^Examples:\n {2}flowstep /);

@@ -30,6 +30,11 @@ test('a line of progress holds losses, rate and the time that is left', () => {
   );
 });
 
+test('what is no step of a training is told as what it counts, without steps a second', () => {
+  const reading = event(20, { counts: 'reading pictures', metrics: {} });
+  expect(progressText(node, reading)).toBe('Distil  reading pictures 20/1000  1:02 left');
+});
+
 describe('progress of a run', () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
@@ -59,7 +64,7 @@ describe('progress of a run', () => {
       '100/1000',
       undefined,
     ]);
-    expect(lines.at(-1)).toBe('Distil: 12.0 s -> a.png');
+    expect(lines.at(-1)).toBe('Distil: 12.0 s, loss/student 0.1235 -> a.png');
   });
 
   test('is one changing line in a terminal, cut to its width', async () => {
@@ -68,7 +73,7 @@ describe('progress of a run', () => {
     const states = written.split('\r\u001b[K').slice(1);
     expect(states.length).toBeGreaterThan(10);
     for (const state of states.slice(0, -1)) expect(state.length).toBeLessThan(40);
-    expect(states.at(-1)).toBe('Distil: 2.0 s -> a.png\n');
+    expect(states.at(-1)).toBe('Distil: 2.0 s, loss/student 0.1235 -> a.png\n');
   });
 
   test('says at once what a node notices', () => {

@@ -1,10 +1,11 @@
 /** `flowstep train`, `distill` and `resume`: the nodes run without a workflow file. */
 import { existsSync } from 'node:fs';
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { weightsHash } from '../../src/trainer/run/model.ts';
 import { loadModel } from '../../src/trainer/run/model-file.ts';
+import { plainPng, writeFiles } from '../support/pictures.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { bitsOf } from '../support/training.ts';
 import { callCli } from './support.ts';
@@ -229,6 +230,55 @@ describe('flowstep resume', () => {
     );
     expect(code).toBe(0);
     expect(JSON.parse(stdout).files[0]).toBe(join(output, 'runs/st/student.safetensors'));
+  });
+
+  test('finds data where the run had them, or where FLOWSTEP_DATA says that they are now', async () => {
+    const { output, call } = await makePlace();
+    const elsewhere = await tempFolder();
+    await writeFiles(elsewhere, { 'cats/a.png': await plainPng('red') });
+    const data = ['--dataset', 'folder', '--folder', join(elsewhere, 'cats'), '--size', '4'];
+    const args = ['--network', 'dit-s', '--steps', '1', '--run-name', 'pets', ...QUICK];
+    expect(await call('train', ...data, ...args)).toMatchObject({ code: 0 });
+    const resume = (steps: string, environment: Readonly<Record<string, string>> = {}) =>
+      callCli(['resume', 'pets', '--steps', steps], { FLOWSTEP_OUTPUT: output, ...environment });
+    expect(await resume('2')).toMatchObject({ code: 0 });
+    expect(await resume('3', { FLOWSTEP_DATA: await tempFolder() })).toMatchObject({ code: 0 });
+
+    const moved = await tempFolder();
+    await rename(join(elsewhere, 'cats'), join(moved, 'cats'));
+    const { code, stderr } = await resume('4');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/FILE_NOT_FOUND.*there is no file/);
+    expect(stderr).toMatch(new RegExp(`hint: .*${elsewhere}.*FLOWSTEP_DATA names another`));
+    expect(await resume('4', { FLOWSTEP_DATA: moved })).toMatchObject({ code: 0 });
+  }, 60_000);
+
+  test('finds the teacher where the run had it, also beside another of its name', async () => {
+    const { output, call, teacher } = await placeWithTeacher();
+    const [elsewhere, models] = [await tempFolder(), await tempFolder()];
+    await cp(teacher, join(elsewhere, 't.safetensors'));
+    await writeFile(join(models, 't.safetensors'), 'another');
+    const args = ['--teacher', join(elsewhere, 't.safetensors'), '--steps', '1', ...QUICK];
+    expect(await call('distill', ...args, '--run-name', 'st')).toMatchObject({ code: 0 });
+    const here = { FLOWSTEP_OUTPUT: output };
+    expect(await callCli(['resume', 'st', '--steps', '2'], here)).toMatchObject({ code: 0 });
+    const there = { ...here, FLOWSTEP_MODELS: models };
+    expect(await callCli(['resume', 'st', '--steps', '3'], there)).toMatchObject({ code: 0 });
+  });
+
+  test('a name is that of the run, whatever else is called so here', async () => {
+    const { output, call } = await makePlace();
+    // There is a folder `docs` where the tests run.
+    expect(existsSync('docs')).toBe(true);
+    const missing = await call('resume', 'docs');
+    expect(missing).toMatchObject({ code: 2, stdout: '' });
+    expect(missing.stderr).toContain('docs is not the folder of a run');
+    await call('train', '--steps', '1', '--run-name', 'docs', ...QUICK);
+    const { code, stdout } = await call('resume', 'docs', '--steps', '2');
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: `${join(output, 'runs/docs/teacher.safetensors')}\n`,
+    });
   });
 
   test('says what cannot be resumed', async () => {

@@ -1,6 +1,6 @@
 /** Single nodes run for somebody else's graph: the host's side of the bridge, with the real nodes. */
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
 import type {
@@ -74,6 +74,25 @@ describe('a node', () => {
     expect([format, width, height]).toEqual(['png', picture.width, picture.height]);
   });
 
+  test('tells what it counts where that is no step of a training', async () => {
+    const roots = await makeRoots();
+    const file = join(roots.data, 'cats', 'a.png');
+    await mkdir(dirname(file));
+    await sharp({ create: { width: 3, height: 3, channels: 3, background: '#123456' } }).toFile(
+      file,
+    );
+    const told = recorder();
+    const inputs = { source: 'folder', folder: 'cats', size: 3 };
+    const { signal } = new AbortController();
+    await nodeHost(allNodes(), roots).execute(
+      { node: 'FlowstepDataset', inputs, signal },
+      told.events,
+    );
+    const { counts, step, steps } = told.progress.at(-1)!;
+    expect({ counts, step, steps }).toEqual({ counts: 'reading pictures', step: 1, steps: 1 });
+    expect(told.texts.at(-1)).toBe('reading pictures 1/1');
+  });
+
   test('that trains tells the device; what a node found comes first in the text of others', async () => {
     const device = 'device cpu: no other is there';
     const host = nodeHost(allNodes(), await makeRoots(), device);
@@ -94,7 +113,8 @@ describe('a node', () => {
     expect(drawn.texts).toEqual([]);
     const rows = { count: 8, draws: 1, steps: '1', solvers: 'euler' };
     const measured = await run('FlowstepEvaluate', { model, dataset, ...rows });
-    expect(measured.texts).toEqual([expect.stringMatching(/^8 samples against 8g\n/)]);
+    const table = expect.stringMatching(/^8 samples against 8g\n/);
+    expect(measured.texts).toEqual(['measuring rows 1/1', table]);
   });
 
   test('that is cancelled keeps what it trained and says INTERRUPTED', async () => {

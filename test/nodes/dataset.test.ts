@@ -117,7 +117,8 @@ describe('a folder', () => {
     await writeFile(join(roots.data, 'pets/small/dogs/b.txt'), 'another dog');
     await expect(openDataset(handle, makeContext(roots))).rejects.toMatchObject({
       code: 'DATASET_INVALID',
-      message: expect.stringContaining('pets/small has changed'),
+      message: expect.stringMatching(/pets\/small has changed since .*it has 2 samples now/),
+      hint: expect.stringMatching(/^Put the data back.*Flow Dataset.*--run-name/),
     });
   });
 

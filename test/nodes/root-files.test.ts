@@ -22,7 +22,10 @@ test('a file that has changed is refused', async () => {
   await writeFile(join(roots.output, 'a.bin'), 'abc');
   const ref = await nameFile(roots, 'output', 'a.bin');
   await writeFile(join(roots.output, 'a.bin'), 'abd');
-  await expect(openFile(roots, ref)).rejects.toMatchObject({ code: 'FILE_FORMAT' });
+  await expect(openFile(roots, ref)).rejects.toMatchObject({
+    code: 'FILE_FORMAT',
+    hint: expect.stringMatching(/^Put the file back.*node that names it.*--run-name/),
+  });
 });
 
 test.each(['../secret', '/etc/passwd', 'sub/../../secret', '', '.', 'a\0b'])(

@@ -123,6 +123,10 @@ export const ProgressSchema = z.strictObject({
   steps: CountSchema,
   stepsPerSecond: MeasureSchema,
   etaSeconds: MeasureSchema,
+  counts: z
+    .string()
+    .optional()
+    .describe('what is counted, where it is no step of a training: `reading pictures`'),
 });
 
 export const MetricsSchema = z.strictObject({

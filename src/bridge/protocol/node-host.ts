@@ -15,6 +15,8 @@ export interface ProgressReport {
   readonly steps: number;
   readonly stepsPerSecond: number;
   readonly etaSeconds: number;
+  /** What is counted, where it is no step of a training. */
+  readonly counts?: string;
 }
 
 export interface MetricsReport {

@@ -90,13 +90,14 @@ export class Execution {
 
   /** What the node tells becomes events. Numbers that are not finite have no JSON. */
   readonly events: NodeEvents = {
-    progress: ({ step, steps, stepsPerSecond, etaSeconds }) =>
+    progress: ({ step, steps, stepsPerSecond, etaSeconds, counts }) =>
       this.#tell({
         type: 'progress',
         step,
         steps,
         stepsPerSecond: finite(stepsPerSecond),
         etaSeconds: finite(etaSeconds),
+        ...(counts !== undefined && { counts }),
       }),
     metrics: ({ step, metrics }) =>
       this.#tell({

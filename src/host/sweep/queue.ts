@@ -27,6 +27,7 @@ const ProgressSchema = z.object({
   node: z.string(),
   step: z.int(),
   steps: z.int(),
+  counts: z.string().optional(),
 });
 
 /** A runner that waits for workers. It throws REDIS_UNAVAILABLE when the queue is gone, INTERRUPTED when it is stopped. */
@@ -184,8 +185,9 @@ class Waiting {
   #tellProgress(data: unknown): void {
     const progress = ProgressSchema.safeParse(data);
     if (!progress.success) return;
-    const { label, node, step, steps } = progress.data;
-    this.#handler.tell({ kind: 'progress', label, node, step: { step, steps } });
+    const { label, node, counts, step, steps } = progress.data;
+    const what = counts === undefined ? {} : { counts };
+    this.#handler.tell({ kind: 'progress', label, node, step: { step, steps, ...what } });
   }
 
   #tellStalled(id: string): void {

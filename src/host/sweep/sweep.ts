@@ -16,7 +16,7 @@ export type SweepEvent =
       readonly label: string;
       /** What trains. */
       readonly node: string;
-      readonly step: Pick<StepEvent, 'step' | 'steps'>;
+      readonly step: Pick<StepEvent, 'step' | 'steps' | 'counts'>;
     }
   | {
       readonly kind: 'row';

@@ -101,10 +101,10 @@ async function workOn(
     onEvent: (event) => {
       if (event.kind !== 'progress' || performance.now() - toldAt < PROGRESS_MS) return;
       toldAt = performance.now();
-      const { step, steps } = event.progress;
+      const { counts, step, steps } = event.progress;
       const node = event.node.title ?? event.node.id;
       // Progress that cannot be told is no reason to fail.
-      void queued.updateProgress({ label, node, step, steps }).catch(() => undefined);
+      void queued.updateProgress({ label, node, counts, step, steps }).catch(() => undefined);
     },
   });
   if (job.measures.length === 0) return null;

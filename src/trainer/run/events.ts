@@ -11,6 +11,8 @@ export interface StepEvent {
   readonly metrics: Readonly<Record<string, number>>;
   readonly stepsPerSecond: number;
   readonly etaSeconds: number;
+  /** What is counted, where it is no step of a training: `reading pictures`. */
+  readonly counts?: string;
 }
 
 export type TrainEvent =

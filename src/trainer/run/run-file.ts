@@ -31,6 +31,13 @@ const SessionSchema = z.object({
 
 export type Session = z.infer<typeof SessionSchema>;
 
+const RequestSchema = z.object({
+  node: z.string(),
+  inputs: z.record(z.string(), z.json()),
+  /** Where the files that inputs name were looked for, absolute; absent in runs of before. */
+  folders: z.object({ data: z.array(z.string()), models: z.array(z.string()) }).optional(),
+});
+
 export const RunFileSchema = z.object({
   format: z.literal(1),
   name: z.string(),
@@ -40,7 +47,7 @@ export const RunFileSchema = z.object({
   steps: z.int().min(0),
   outcome: z.enum(['running', 'finished', 'interrupted', 'diverged']),
   /** The node and its inputs that asked for the run, so that it can be resumed without the workflow. */
-  request: z.object({ node: z.string(), inputs: z.record(z.string(), z.json()) }).optional(),
+  request: RequestSchema.optional(),
   sessions: z.array(SessionSchema),
 });
 
@@ -132,19 +139,45 @@ export function sessionNotices(before: Session | undefined, now: Session): strin
   ];
 }
 
-/** The members of two configurations that differ, for people: `learningRate: 0.001, here 0.002`. */
+/** The members of two configurations that differ, for people: `learningRate: 0.001, here 0.002`, `online.updates: 1, here 2`. */
 export function differences(
   then: Readonly<Record<string, Json>>,
   now: Readonly<Record<string, Json>>,
 ): string[] {
   const names = new Set([...Object.keys(then), ...Object.keys(now)]);
-  return [...names].flatMap((name) => {
-    const [a, b] = [then[name], now[name]].map((v) => (v === undefined ? 'not set' : shown(v)));
-    return a === b ? [] : [`${name}: ${a}, here ${b}`];
-  });
+  return [...names].flatMap((name) => difference(name, then[name], now[name]));
 }
 
-function shown(value: Json): string {
+function difference(name: string, then: Json | undefined, now: Json | undefined): string[] {
+  const [a, b] = [then, now].map((value) => (value === undefined ? '' : canonicalJson(value)));
+  if (a === b) return [];
+  const [data, dataNow] = [DataSchema.safeParse(then), DataSchema.safeParse(now)];
+  if (data.success && dataNow.success) {
+    const changed = 'is not what it was (its files, or how they are read)';
+    if (data.data.name === dataNow.data.name) return [`${name}: ${data.data.name} ${changed}`];
+    return [`${name}: ${data.data.name}, here ${dataNow.data.name}`];
+  }
+  if (isRecord(then) && isRecord(now)) {
+    return differences(then, now).map((text) => `${name}.${text}`);
+  }
+  // Two hashes tell people nothing else.
+  if (isHash(then) && isHash(now)) return [`${name}: another model, or it was changed`];
+  return [`${name}: ${shown(then)}, here ${shown(now)}`];
+}
+
+/** Data and prompts in a configuration. */
+const DataSchema = z.strictObject({ name: z.string(), hash: z.string() });
+
+function isRecord(value: Json | undefined): value is { readonly [name: string]: Json } {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isHash(value: Json | undefined): boolean {
+  return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+}
+
+function shown(value: Json | undefined): string {
+  if (value === undefined) return 'not set';
   const text = canonicalJson(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }

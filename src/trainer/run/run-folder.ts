@@ -43,7 +43,7 @@ export interface RunOptions {
   /** Absolute; its last part is the run's name. Made when it is not there. */
   readonly folder: string;
   readonly resume: ResumePolicy;
-  /** Steps between checkpoints; 0 = only at the end, and when the run is stopped. */
+  /** Steps between checkpoints, of which there is one every ten minutes too; 0 = only at the end, and when the run is stopped. */
   readonly checkpointEvery: number;
   /** Checkpoints that are kept, the newest ones; at least 1. */
   readonly keepCheckpoints: number;
@@ -198,7 +198,7 @@ function requireSameRun(
   throw new FlowstepError(
     'RUN_MISMATCH',
     `the run in ${folder} has another configuration (${what.join('; ')})`,
-    { file: folder, hint: 'Choose another run name, or set these options as they were.' },
+    { file: folder, hint: 'Choose another run name, or put options and files back as they were.' },
   );
 }
 

@@ -17,6 +17,9 @@ export interface TrainResult<Models> {
 /** Lines that stats.jsonl should not much exceed: of longer runs every second, third... step is recorded. */
 const STATS_LINES = 10_000;
 
+/** Longest time between checkpoints of a run that writes any: where steps are slow, a crash would cost hours otherwise. */
+const CHECKPOINT_PERIOD_MS = 10 * 60_000;
+
 /**
  * Trains to step number `steps`, in a run folder when one is given, else in memory alone. Yields an event for
  * each step and for what else happens; an aborted signal ends it after the current step, with a checkpoint.
@@ -53,7 +56,10 @@ export async function* train<Models extends Readonly<Record<string, FlowModel>>>
     const due = (step: number, every: number | undefined) =>
       every !== undefined && every > 0 && step % every === 0;
     let outcome: Outcome = { kind: 'finished' };
-    let saved = from;
+    let [saved, savedAt] = [from, performance.now()];
+    const isCheckpointDue = (step: number) =>
+      due(step, options?.checkpointEvery) ||
+      (options?.checkpointEvery !== 0 && performance.now() - savedAt >= CHECKPOINT_PERIOD_MS);
     let step = from;
     const judge =
       run &&
@@ -101,10 +107,10 @@ export async function* train<Models extends Readonly<Record<string, FlowModel>>>
         const samples = await samplesOf(trainer, signal);
         if (samples) yield { kind: 'samples', step, samples };
       }
-      if (run && due(step, options?.checkpointEvery)) {
+      if (run && isCheckpointDue(step)) {
         await trainer.download();
         const file = await run.checkpoint(step, watch.state, trainer.state);
-        saved = step;
+        [saved, savedAt] = [step, performance.now()];
         yield { kind: 'checkpoint', step, file };
       }
     }

@@ -1,9 +1,9 @@
 import { chmod, copyFile, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { DistillJob } from '../../../src/trainer/run/distill-job.ts';
-import { readRunFile, writeRunFile } from '../../../src/trainer/run/run-file.ts';
+import { differences, readRunFile, writeRunFile } from '../../../src/trainer/run/run-file.ts';
 import type { RunOptions } from '../../../src/trainer/run/run-folder.ts';
 import { readStats } from '../../../src/trainer/run/stats.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
@@ -81,6 +81,23 @@ describe('what a run leaves', () => {
     expect(bitsOf(shown.result.student.parameters)).toEqual(
       bitsOf(quiet.result.student.parameters),
     );
+  });
+
+  test('a checkpoint every ten minutes where steps are slow, with the same numbers', async () => {
+    const quick = await options({ checkpointEvery: 8 });
+    const slow = await options({ checkpointEvery: 8, keepCheckpoints: 10 });
+    const { result: expected } = await runAll(quick);
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const minutes = (n: number) => () => vi.advanceTimersByTime(n * 60_000);
+    const { events, result } = await runToEnd(distill(job, { run: slow }), minutes(4));
+    expect(events.flatMap((e) => (e.kind === 'checkpoint' ? [e.step] : []))).toEqual([3, 6, 8, 10]);
+    expect(bitsOf(result.student.parameters)).toEqual(bitsOf(expected.student.parameters));
+    const none = await runToEnd(
+      distill(job, { run: await options({ checkpointEvery: 0 }) }),
+      minutes(4),
+    );
+    expect(none.events.filter(({ kind }) => kind === 'checkpoint')).toHaveLength(1);
   });
 
   test('of very long runs, not a line for each step', async () => {
@@ -222,6 +239,36 @@ describe('what is refused, and changes nothing', () => {
       message: expect.stringMatching(/lambda1: 1, here 0; .*learningRate: 0.001, here 0.002/),
     });
     expect((await readRunFile(run.folder)).outcome).toBe('finished');
+  });
+
+  test('data and models that are others are named in words, what is within an option by its name', () => {
+    const [a, b] = ['a'.repeat(64), 'b'.repeat(64)];
+    const then = {
+      dataset: { name: 'cats', hash: a },
+      prompts: { name: 'words', hash: a },
+      teacher: a,
+      online: { init: 'teacher', updates: 1, density: { kind: 'uniform', min: 0, max: 1 } },
+      realData: { dataset: { name: 'cats', hash: a }, realAlpha: 0.9 },
+      seed: 5,
+    };
+    const now = {
+      dataset: { name: 'cats', hash: b },
+      prompts: { name: 'other words', hash: b },
+      teacher: b,
+      online: { init: 'teacher', updates: 1, density: { kind: 'uniform', min: 0.5, max: 1 } },
+      realData: { dataset: { name: 'cats', hash: b }, realAlpha: 0.9 },
+      seed: 5,
+      beta1: 0.5,
+    };
+    const changed = 'cats is not what it was (its files, or how they are read)';
+    expect(differences(then, now)).toEqual([
+      `dataset: ${changed}`,
+      'prompts: words, here other words',
+      'teacher: another model, or it was changed',
+      'online.density.min: 0, here 0.5',
+      `realData.dataset: ${changed}`,
+      'beta1: not set, here 0.5',
+    ]);
   });
 
   test('resume must without a run: no folder is made', async () => {
