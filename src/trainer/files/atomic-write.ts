@@ -1,19 +1,29 @@
-/** @file Writing a file so that a reader sees the old content or the new, never a part. */
+/** @file Writing a file so that a reader sees the old content or the new, never a part; over what is there or only where nothing is. */
 import { randomBytes } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { link, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { FlowstepError } from '../../errors.ts';
+
+export interface WriteOptions {
+  /** False: a file that has the name already stays, and an error is thrown that `isTaken` knows. Default true. */
+  readonly replace?: boolean | undefined;
+}
 
 /**
  * Writes `chunks` one after the other to `path` by way of a temporary file beside it; on failure
  * the temporary file is removed, the old content stays and FILE_UNWRITABLE is thrown.
  */
-export async function atomicWrite(path: string, chunks: Iterable<Uint8Array>): Promise<void> {
+export async function atomicWrite(
+  path: string,
+  chunks: Iterable<Uint8Array>,
+  { replace = true }: WriteOptions = {},
+): Promise<void> {
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
     await writeAndSync(temporary, chunks);
-    await rename(temporary, path);
+    if (replace) await rename(temporary, path);
+    else await nameNew(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
     if (error instanceof FlowstepError) throw error;
@@ -25,6 +35,32 @@ export async function atomicWrite(path: string, chunks: Iterable<Uint8Array>): P
     });
   }
   await syncFolder(folder);
+}
+
+/** Whether something was not written because its name was taken: of processes that write at once, one gets a name. */
+export function isTaken(error: unknown): boolean {
+  if (!(error instanceof FlowstepError) || error.code !== 'FILE_UNWRITABLE') return false;
+  return isThere(error.details.cause);
+}
+
+const isThere = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?.code === 'EEXIST';
+
+/** Gives the temporary file a name that nothing has; throws EEXIST. */
+async function nameNew(temporary: string, path: string): Promise<void> {
+  try {
+    await link(temporary, path);
+  } catch (error) {
+    if (isThere(error)) throw error;
+    // A file system without links, which each says in a way of its own. There an empty file holds the name for a moment.
+    await (await open(path, 'wx')).close();
+    try {
+      return await rename(temporary, path);
+    } catch (unnamed) {
+      await rm(path, { force: true });
+      throw unnamed;
+    }
+  }
+  await rm(temporary, { force: true }).catch(() => undefined);
 }
 
 async function writeAndSync(path: string, chunks: Iterable<Uint8Array>): Promise<void> {
