@@ -1,8 +1,8 @@
-import { link, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { FlowstepError } from '../../../src/errors.ts';
-import { atomicWrite, isTaken } from '../../../src/trainer/files/atomic-write.ts';
+import { atomicLink, atomicWrite, isTaken } from '../../../src/trainer/files/atomic-write.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
 vi.mock('node:fs/promises', { spy: true });
@@ -48,16 +48,17 @@ describe('atomicWrite', () => {
   });
 });
 
+/** As exFAT and some network shares: no file has a second name. */
+function withoutLinks() {
+  const refused = Object.assign(new Error('EPERM: no links'), { code: 'EPERM' });
+  vi.mocked(link).mockRejectedValue(refused);
+}
+
+afterEach(() => vi.mocked(link).mockReset());
+
 describe('atomicWrite that replaces nothing', () => {
   const onlyNew = (path: string, content: string) =>
     atomicWrite(path, [text(content)], { replace: false });
-
-  /** As exFAT and some network shares: no file has a second name. */
-  const withoutLinks = () => {
-    const refused = Object.assign(new Error('EPERM: no links'), { code: 'EPERM' });
-    vi.mocked(link).mockRejectedValue(refused);
-  };
-  afterEach(() => vi.mocked(link).mockReset());
 
   test.each([
     { where: 'a file system with links', prepare: () => undefined },
@@ -104,5 +105,37 @@ describe('atomicWrite that replaces nothing', () => {
     const folder = await tempFolder();
     const error: unknown = await onlyNew(join(folder, 'no/a.txt'), 'x').catch((thrown) => thrown);
     expect(isTaken(error)).toBe(false);
+  });
+});
+
+describe('atomicLink', () => {
+  test.each([
+    { where: 'a file system with links', prepare: () => undefined, names: 2 },
+    { where: 'one without', prepare: withoutLinks, names: 1 },
+  ])('on $where: the second name replaces what had it, again too', async ({ prepare, names }) => {
+    prepare();
+    const folder = await tempFolder();
+    const [file, path] = [join(folder, 'a.txt'), join(folder, 'b.txt')];
+    await writeFile(file, 'new');
+    await writeFile(path, 'old');
+    for (const _ of [1, 2]) {
+      await atomicLink(file, path);
+      expect(await readFile(path, 'utf8')).toBe('new');
+      expect((await readdir(folder)).sort()).toEqual(['a.txt', 'b.txt']);
+      expect((await stat(path)).nlink).toBe(names);
+    }
+    // The second name stays when the first is written anew.
+    await atomicWrite(file, [text('newer')]);
+    expect(await readFile(path, 'utf8')).toBe('new');
+  });
+
+  test('says which file cannot be written', async () => {
+    const folder = await tempFolder();
+    const path = join(folder, 'b.txt');
+    await expect(atomicLink(join(folder, 'none'), path)).rejects.toMatchObject({
+      code: 'FILE_UNWRITABLE',
+      details: { file: path },
+    });
+    expect(await readdir(folder)).toEqual([]);
   });
 });
