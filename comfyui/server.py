@@ -27,7 +27,7 @@ class FlowstepError(Exception):
 def model_files(*kinds: str) -> list[str]:
     """What is there now: in ComfyUI's folders of these kinds, then models (no states of runs, no data) in the output folder."""
     written = glob.glob("**/*.safetensors", root_dir=folder_paths.get_output_directory(), recursive=True)
-    written = [name for name in sorted(written) if not re.search(r"^runs.*checkpoint-|^cache\W", name)]
+    written = [name for name in sorted(written) if not re.search(r"^runs.*(checkpoint-|\Wsteps\W\d{9}\W)|^cache\W", name)]
     names = [name for kind in kinds for name in folder_paths.get_filename_list(kind) if name.endswith(".safetensors")]
     return list(dict.fromkeys(name.replace(os.sep, "/") for name in names + written))
 

@@ -19,7 +19,7 @@ export const ERROR_MEANINGS: Record<ErrorCode, string> = {
   DIVERGED: 'training ran away; the last good state is kept',
   RUN_LOCKED: 'another process trains the same run',
   RUN_EXISTS: 'there is a run of that name, and `resume` is `never`',
-  RUN_MISMATCH: 'there is a run of that name with other settings',
+  RUN_MISMATCH: 'there is a run of that name with other settings, or with more steps',
   CHECKPOINT_INVALID: 'a checkpoint is damaged or of another run',
   LIBRARY_NOT_FOUND: 'the library that computes is not installed for this device',
   DEVICE_UNAVAILABLE: 'the device that was asked for cannot be used',

@@ -49,7 +49,7 @@ import {
 import { fittedToPixels } from './model-size.ts';
 import type { NodeContext } from './node-context.ts';
 import { evaluationFingerprint, evaluationInputs, openEvaluation } from './training-evaluation.ts';
-import { reportOf, requireFinished, runTraining, storeModel } from './training-run.ts';
+import { runTraining } from './training-run.ts';
 
 /** t* as 0 stands for the usual one of the network. */
 const T_STAR_AUTO = 0;
@@ -189,13 +189,14 @@ export const distillNode = defineNode({
     const gan = await readGanInputs(inputs, context);
     const prompts = await openPromptSet(inputs.prompts, context);
     const lora = readLoraInputs(inputs);
+    const named = (model: FlowModel) => baseNamed(model, inputs.teacher.path);
     using evaluation = await openEvaluation(
       inputs,
       {
         network: teacher.info.network,
         dataset: await realSetOf(inputs, context),
         prompts,
-        named: (student) => baseNamed(student, inputs.teacher.path),
+        named,
       },
       context,
     );
@@ -232,30 +233,28 @@ export const distillNode = defineNode({
       ...(realData && { realData }),
       ...(gan && { gan }),
     };
-    const { models, outcome, run } = await withMemoryAdvice(job, () =>
-      runTraining(
-        'student',
-        whole(() => new Distiller(job)),
+    const { name, models, stats, files } = await withMemoryAdvice(job, () => {
+      const distiller = whole(() => new Distiller(job));
+      const names = ['student', 'online'] as const;
+      const wanted = {
+        kind: 'student' as const,
+        node: ID,
         inputs,
-        ID,
-        context,
+        models: names,
         evaluation,
-      ),
-    );
-    const named = baseNamed(models.student, inputs.teacher.path);
-    const file = await storeModel(run, 'student', named, context);
-    const trained = lora
-      ? withLastLora(inputs.teacher, file)
-      : { type: 'FLOW_MODEL' as const, ...file };
-    const online = await storeModel(run, 'online', models.online, context);
-    requireFinished(outcome, run);
+        named,
+      };
+      return runTraining(distiller, wanted, context);
+    });
     return {
       outputs: {
-        student: trained,
-        online: { ...inputs.online, weights: online },
-        report: await reportOf(run, `FGM ${run.name}`, context),
+        student: lora
+          ? withLastLora(inputs.teacher, models.student)
+          : { type: 'FLOW_MODEL' as const, ...models.student },
+        online: { ...inputs.online, weights: models.online },
+        report: { type: 'FLOW_REPORT' as const, title: `FGM ${name}`, ...stats },
       },
-      files: [file.path, online.path],
+      files,
     };
   },
 });

@@ -2,6 +2,7 @@
 import { mkdir, readdir, realpath } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { FlowstepError } from '../errors.ts';
+import { isTaken } from '../trainer/files/atomic-write.ts';
 import { isInside } from './root-files.ts';
 
 export interface OutputFile {
@@ -11,21 +12,45 @@ export interface OutputFile {
   readonly path: string;
 }
 
-/** `count` new files in the output folder; `prefix` may name folders below it, which are made. */
-export async function nextOutputFiles(
+/** The names in the output folder that nothing has now, without an end; `prefix` may name folders below it, which are made. */
+export async function freeNames(
   output: string,
   prefix: string,
   extension: string,
-  count: number,
-): Promise<OutputFile[]> {
+): Promise<Iterator<OutputFile, never>> {
   const folder = await makeFolder(output, prefix);
   const name = basename(prefix);
-  const first = (await lastNumber(folder, name)) + 1;
+  const last = await lastNumber(folder, name);
   const root = await realpath(output);
-  return Array.from({ length: count }, (_, i) => {
-    const file = join(folder, `${name}_${String(first + i).padStart(5, '0')}_.${extension}`);
+  return namesAfter(last, (number) => {
+    const file = join(folder, `${name}_${String(number).padStart(5, '0')}_.${extension}`);
     return { file, path: relative(root, file).split(sep).join('/') };
   });
+}
+
+function* namesAfter(
+  last: number,
+  nameOf: (number: number) => OutputFile,
+): Generator<OutputFile, never> {
+  for (let number = last + 1; ; number++) yield nameOf(number);
+}
+
+/**
+ * Writes to the next of the names: to the one after it when another process has taken it meanwhile. `write` must fail as
+ * `isTaken` knows where the name is not free.
+ */
+export async function writeNew<T>(
+  names: Iterator<OutputFile, never>,
+  write: (target: OutputFile) => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    const { value } = names.next();
+    try {
+      return await write(value);
+    } catch (error) {
+      if (!isTaken(error)) throw error;
+    }
+  }
 }
 
 async function makeFolder(output: string, prefix: string): Promise<string> {

@@ -5,7 +5,7 @@ import { defineNode } from './define-node.ts';
 import { fillPrefix } from './filename-prefix.ts';
 import { ImageSchema } from './handles.ts';
 import { type RunningWorkflow, throwIfAborted } from './node-context.ts';
-import { nextOutputFiles, type OutputFile } from './output-files.ts';
+import { freeNames, writeNew } from './output-files.ts';
 import { encodePng, imageTensorToPictures } from './pictures/picture.ts';
 import { withPngText } from './pictures/png-text.ts';
 
@@ -33,24 +33,24 @@ export const saveImageNode = defineNode({
     const prefixes = pictures.map(({ width, height }, batch) =>
       fillPrefix(filename_prefix, { width, height, batch, now }),
     );
-    const files = await filesFor(prefixes, context.roots.output);
-    for (const [i, { file }] of files.entries()) {
-      throwIfAborted(context.signal);
-      await atomicWrite(file, [withPngText(await encodePng(pictures[i]!), texts)]);
+    // Pictures under one prefix are numbered on.
+    const names = new Map<string, Awaited<ReturnType<typeof freeNames>>>();
+    for (const prefix of new Set(prefixes)) {
+      names.set(prefix, await freeNames(context.roots.output, prefix, 'png'));
     }
-    return { outputs: { images }, files: files.map((file) => file.path) };
+    const files: string[] = [];
+    for (const [i, picture] of pictures.entries()) {
+      throwIfAborted(context.signal);
+      const png = withPngText(await encodePng(picture), texts);
+      const written = await writeNew(names.get(prefixes[i]!)!, async ({ file, path }) => {
+        await atomicWrite(file, [png], { replace: false });
+        return path;
+      });
+      files.push(written);
+    }
+    return { outputs: { images }, files };
   },
 });
-
-/** One file for each prefix; pictures under one prefix are numbered on. */
-async function filesFor(prefixes: readonly string[], output: string): Promise<OutputFile[]> {
-  const [first, ...others] = new Set(prefixes);
-  if (first !== undefined && others.length === 0) {
-    return nextOutputFiles(output, first, 'png', prefixes.length);
-  }
-  const each = prefixes.map((prefix) => nextOutputFiles(output, prefix, 'png', 1));
-  return (await Promise.all(each)).flat();
-}
 
 /** The texts that ComfyUI writes and reads; it leaves `workflow` out as well where there is no such form. */
 function textsOf({ prompt, workflow }: RunningWorkflow): Record<string, string> {

@@ -1,5 +1,5 @@
 /** @file A LoRA student as a file for ComfyUI's own samplers, with the workflow that runs it beside it. */
-import { bug, FlowstepError } from '../errors.ts';
+import { FlowstepError } from '../errors.ts';
 import { atomicWrite } from '../trainer/files/atomic-write.ts';
 import { SafetensorsFile } from '../trainer/files/safetensors.ts';
 import { recogniseSd3 } from '../trainer/files/sd3-checkpoint.ts';
@@ -11,7 +11,7 @@ import { modelTitle } from '../trainer/run/model-words.ts';
 import type { FlowModelHandle } from './handles.ts';
 import { loraWorkflow } from './lora-workflow.ts';
 import type { NodeContext } from './node-context.ts';
-import { nextOutputFiles } from './output-files.ts';
+import { freeNames, writeNew } from './output-files.ts';
 import { openFile } from './root-files.ts';
 
 /** Below the output folder: ComfyUI's LoRA loaders look there. */
@@ -31,26 +31,28 @@ export async function saveLora(
   const { network, student } = requireForComfyUi(model);
   const { output } = context.roots;
   const name = prefix.startsWith(FOLDER) ? prefix : FOLDER + prefix;
-  const [target] = await nextOutputFiles(output, name, 'safetensors', 1);
-  if (target === undefined) throw bug('no file name for the LoRA');
   const base = await openFile(context.roots, handle);
   // The last one is the student itself, and its strength is in what is saved.
   const before = (handle.loras ?? []).slice(0, -1);
-  const workflow = loraWorkflow({
-    title: modelTitle(model.info),
-    network,
-    student,
-    base: { name: loaderName(handle), isCheckpoint: await holdsMore(base) },
-    loras: [
-      ...before.map(({ file, strength }) => ({ name: loaderName(file), strength })),
-      { name: loaderName({ root: 'output', path: target.path }), strength: 1 },
-    ],
+  const isCheckpoint = await holdsMore(base);
+  const workflowWith = (path: string) =>
+    loraWorkflow({
+      title: modelTitle(model.info),
+      network,
+      student,
+      base: { name: loaderName(handle), isCheckpoint },
+      loras: [
+        ...before.map(({ file, strength }) => ({ name: loaderName(file), strength })),
+        { name: loaderName({ root: 'output', path }), strength: 1 },
+      ],
+    });
+  return writeNew(await freeNames(output, name, 'safetensors'), async ({ file, path }) => {
+    await saveModel(file, model, { ...options, replace: false });
+    const ending = /\.safetensors$/;
+    const text = `${JSON.stringify(workflowWith(path), null, 2)}\n`;
+    await atomicWrite(file.replace(ending, '.json'), [new TextEncoder().encode(text)]);
+    return { path, files: [path, path.replace(ending, '.json')] };
   });
-  await saveModel(target.file, model, options);
-  const ending = /\.safetensors$/;
-  const text = `${JSON.stringify(workflow, null, 2)}\n`;
-  await atomicWrite(target.file.replace(ending, '.json'), [new TextEncoder().encode(text)]);
-  return { path: target.path, files: [target.path, target.path.replace(ending, '.json')] };
 }
 
 /** What is needed of a model that ComfyUI is to run. */

@@ -1,11 +1,10 @@
 /** @file Save Flow Model: a copy of a model under a name of your own, with its model card. */
 import { z } from 'zod';
-import { bug } from '../errors.ts';
 import { saveModel } from '../trainer/run/model-file.ts';
 import { defineNode } from './define-node.ts';
 import { openModel } from './flow-models.ts';
 import { FlowModelSchema } from './handles.ts';
-import { nextOutputFiles } from './output-files.ts';
+import { freeNames, writeNew } from './output-files.ts';
 import { saveLora } from './save-lora.ts';
 import { saveOnnx } from './save-onnx.ts';
 
@@ -44,9 +43,10 @@ export const saveModelNode = defineNode({
       return { outputs: { path }, files };
     }
     const { output } = context.roots;
-    const [target] = await nextOutputFiles(output, filename_prefix, 'safetensors', 1);
-    if (target === undefined) throw bug('no file name for the model');
-    await saveModel(target.file, model, { dtype });
-    return { outputs: { path: target.path }, files: [target.path] };
+    const names = await freeNames(output, filename_prefix, 'safetensors');
+    return writeNew(names, async ({ file, path }) => {
+      await saveModel(file, model, { dtype, replace: false });
+      return { outputs: { path }, files: [path] };
+    });
   },
 });

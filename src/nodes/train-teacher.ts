@@ -21,7 +21,7 @@ import {
 } from './handles.ts';
 import { NETWORK_PRESET_NAMES, networkFor } from './network-presets.ts';
 import { evaluationFingerprint, evaluationInputs, openEvaluation } from './training-evaluation.ts';
-import { reportOf, requireFinished, runTraining, storeModel } from './training-run.ts';
+import { runTraining } from './training-run.ts';
 
 const ID = 'FlowstepTrainTeacher';
 
@@ -79,22 +79,17 @@ export const trainTeacherNode = defineNode({
       ...readFlowTraining(inputs),
     };
     const trainer = whole(() => new TeacherTrainer(job));
-    const { models, outcome, run } = await runTraining(
-      'teacher',
+    const { name, models, stats, files } = await runTraining(
       trainer,
-      inputs,
-      ID,
+      { kind: 'teacher', node: ID, inputs, models: ['teacher'], evaluation },
       context,
-      evaluation,
     );
-    const file = await storeModel(run, 'teacher', models.teacher, context);
-    requireFinished(outcome, run);
     return {
       outputs: {
-        model: { type: 'FLOW_MODEL' as const, ...file },
-        report: await reportOf(run, `Teacher ${run.name}`, context),
+        model: { type: 'FLOW_MODEL' as const, ...models.teacher },
+        report: { type: 'FLOW_REPORT' as const, title: `Teacher ${name}`, ...stats },
       },
-      files: [file.path],
+      files,
     };
   },
 });

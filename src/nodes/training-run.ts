@@ -9,18 +9,17 @@ import type { FlowModel } from '../trainer/run/model.ts';
 import { saveModel } from '../trainer/run/model-file.ts';
 import type { Outcome } from '../trainer/run/outcome.ts';
 import { identityOf, type RunRequest } from '../trainer/run/run-file.ts';
-import { STATS_FILE } from '../trainer/run/run-folder.ts';
 import { type TrainResult, train } from '../trainer/run/train.ts';
 import type { Trainer } from '../trainer/run/trainer.ts';
 import type { Tensor } from '../trainer/tensor.ts';
 import type { RunInputs } from './common-inputs.ts';
 import { lookOf, pictureOfSamples } from './draw-samples.ts';
-import type { FlowReportHandle } from './handles.ts';
+import { findFinished, KEPT_STEPS, keepFinished, modelFile } from './finished-steps.ts';
 import { type NodeContext, tellDevice } from './node-context.ts';
 import { encodePng } from './pictures/picture.ts';
-import { type FileRef, foldersOf, isInside, nameFile } from './root-files.ts';
+import { type FileRef, foldersOf, isInside } from './root-files.ts';
 
-export interface TrainingRun {
+interface TrainingRun {
   readonly name: string;
   /** Absolute. */
   readonly folder: string;
@@ -31,23 +30,78 @@ export interface TrainingRun {
 /** A run's name when none is given begins with this. */
 type Kind = 'teacher' | 'student';
 
+type Unfinished = Exclude<Outcome, { readonly kind: 'finished' }>;
+
+export interface WantedRun<Name extends string> {
+  readonly kind: Kind;
+  /** Id of the node. */
+  readonly node: string;
+  readonly inputs: RunInputs & { readonly steps: number };
+  /** What the trainer makes. */
+  readonly models: readonly Name[];
+  readonly evaluation?: Evaluation | undefined;
+  /** A model as it is to be saved, where that says more than training knows. */
+  named?(model: FlowModel): FlowModel;
+}
+
+/** What a run has made after the steps that were asked for. */
+export interface TrainedRun<Name extends string> {
+  readonly name: string;
+  readonly models: Readonly<Record<Name, FileRef>>;
+  /** Its statistics until then. */
+  readonly stats: FileRef;
+  /** Relative to the output folder: what was written, by the names that the next steps will have too. */
+  readonly files: readonly string[];
+}
+
 /** Characters of the identity in such a name; enough to tell a user's runs apart. */
 const NAME_HASH = 8;
 
-/** Trains to the end, or until it is stopped; what happens is told to the context and kept in the run's folder. */
-export async function runTraining<Models extends Readonly<Record<string, FlowModel>>>(
-  kind: Kind,
-  trainer: Trainer<Models>,
-  inputs: RunInputs & { readonly steps: number },
-  nodeId: string,
+/**
+ * Trains to the end, or until it is stopped, and stores the models; what happens is told to the context and kept in the
+ * run's folder. A run that has gone on to more steps gives what it had made after those that are asked for, or throws
+ * RUN_MISMATCH where it has not kept that.
+ */
+export async function runTraining<Name extends string>(
+  trainer: Trainer<Readonly<Record<Name, FlowModel>>>,
+  wanted: WantedRun<Name>,
   context: NodeContext,
-  evaluation?: Evaluation,
-): Promise<TrainResult<Models> & { readonly run: TrainingRun }> {
-  const hash = identityOf(trainer.configuration).slice(0, NAME_HASH);
-  const name = inputs.run_name || `${kind}-${hash}`;
+): Promise<TrainedRun<Name>> {
+  const { kind, inputs, models } = wanted;
+  const { steps } = inputs;
+  const identity = identityOf(trainer.configuration);
+  const name = inputs.run_name || `${kind}-${identity.slice(0, NAME_HASH)}`;
   const run = { name, folder: join(context.roots.output, 'runs', name), path: `runs/${name}` };
   await requireInside(context.roots.output, run.folder);
+  const known =
+    inputs.resume === 'never'
+      ? undefined
+      : await findFinished(run, { identity, steps }, models, context.roots);
+  if (known) {
+    trainer.dispose();
+    context.onNotice?.(`run ${name} has gone on since: this is what it had made at step ${steps}`);
+    return { name, ...known, files: models.map((model) => known.models[model].path) };
+  }
   tellDevice(context);
+  const { outcome, step: last, models: trained } = await trainIn(run, trainer, wanted, context);
+  const named = {} as Record<Name, FlowModel>;
+  for (const model of models) named[model] = wanted.named?.(trained[model]) ?? trained[model];
+  if (outcome.kind !== 'finished') {
+    // No node gives them to others: they are the last good state, for people.
+    for (const model of models) await saveModel(join(run.folder, modelFile(model)), named[model]);
+    throw notFinished(outcome, run);
+  }
+  const { removed, ...kept } = await keepFinished(run, last, named, context.roots);
+  for (const step of removed) context.onNotice?.(removedText(run, step));
+  return { name, ...kept, files: models.map((model) => `${run.path}/${modelFile(model)}`) };
+}
+
+async function trainIn<Models extends Readonly<Record<string, FlowModel>>>(
+  run: TrainingRun,
+  trainer: Trainer<Models>,
+  { node, inputs, evaluation }: WantedRun<string>,
+  context: NodeContext,
+): Promise<TrainResult<Models>> {
   const events = train(
     trainer,
     inputs.steps,
@@ -60,8 +114,8 @@ export async function runTraining<Models extends Readonly<Record<string, FlowMod
       evaluation,
       // All inputs of training nodes are values or handles, which are JSON.
       request: {
-        node: nodeId,
-        inputs: { ...inputs, run_name: name } as RunRequest['inputs'],
+        node,
+        inputs: { ...inputs, run_name: run.name } as RunRequest['inputs'],
         folders: {
           data: foldersOf(context.roots, 'data'),
           models: foldersOf(context.roots, 'models'),
@@ -75,7 +129,7 @@ export async function runTraining<Models extends Readonly<Record<string, FlowMod
     const next = await events.next();
     if (next.done) {
       if (best) context.onNotice?.(bestText(best));
-      return { ...next.value, run };
+      return next.value;
     }
     const event = next.value;
     switch (event.kind) {
@@ -89,7 +143,7 @@ export async function runTraining<Models extends Readonly<Record<string, FlowMod
         best = event;
         break;
       case 'resumed':
-        context.onNotice?.(`run ${name} goes on after step ${event.step}`);
+        context.onNotice?.(`run ${run.name} goes on after step ${event.step}`);
         break;
       case 'notice':
         context.onNotice?.(event.message);
@@ -102,6 +156,10 @@ export async function runTraining<Models extends Readonly<Record<string, FlowMod
 
 function bestText({ step, metric, value, file }: BestModel): string {
   return `best ${metric.replace(EVALUATED, '')} ${Number(value.toPrecision(4))} at step ${step}: ${file}`;
+}
+
+function removedText({ name }: TrainingRun, step: number): string {
+  return `run ${name} keeps the models of ${KEPT_STEPS} numbers of steps: those of step ${step} are removed`;
 }
 
 /** A link in the output folder may lead out of it; nothing is written there. */
@@ -143,42 +201,12 @@ async function writeSamples(
   context.onPreview?.({ step, png, width: picture.width, height: picture.height });
 }
 
-/** Throws unless the training went to its end. Call it once the models are stored: they are the last good state. */
-export function requireFinished(outcome: Outcome, run: TrainingRun): void {
-  const kept = `What was trained until then is in ${run.folder}; run it again to go on.`;
-  switch (outcome.kind) {
-    case 'finished':
-      return;
-    case 'interrupted':
-      throw new FlowstepError('INTERRUPTED', 'training interrupted', { hint: kept });
-    case 'diverged': {
-      const { code, message, details } = outcome.problem;
-      throw new FlowstepError(code, message, {
-        ...details,
-        hint: [details.hint, `The run is in ${run.folder}.`].filter(Boolean).join(' '),
-      });
-    }
+function notFinished(outcome: Unfinished, { folder }: TrainingRun): FlowstepError {
+  if (outcome.kind === 'interrupted') {
+    const kept = `What was trained until then is in ${folder}; run it again to go on.`;
+    return new FlowstepError('INTERRUPTED', 'training interrupted', { hint: kept });
   }
-}
-
-/** Writes a model of the run and names it. */
-export async function storeModel(
-  run: TrainingRun,
-  name: 'teacher' | 'student' | 'online',
-  model: FlowModel,
-  context: NodeContext,
-): Promise<FileRef> {
-  const file = `${name}.safetensors`;
-  await saveModel(join(run.folder, file), model);
-  return nameFile(context.roots, 'output', `${run.path}/${file}`);
-}
-
-/** The run's statistics as a handle. */
-export async function reportOf(
-  run: TrainingRun,
-  title: string,
-  context: NodeContext,
-): Promise<FlowReportHandle> {
-  const ref = await nameFile(context.roots, 'output', `${run.path}/${STATS_FILE}`);
-  return { type: 'FLOW_REPORT', title, ...ref };
+  const { code, message, details } = outcome.problem;
+  const hint = [details.hint, `The run is in ${folder}.`].filter(Boolean).join(' ');
+  return new FlowstepError(code, message, { ...details, hint });
 }

@@ -86,7 +86,7 @@ describe('flowstep train', () => {
         { type: 'FlowstepDataset' },
         {
           type: 'FlowstepTrainTeacher',
-          outputs: { model: { path: 'runs/a/teacher.safetensors' } },
+          outputs: { model: { path: 'runs/a/steps/000000002/teacher.safetensors' } },
         },
       ],
     });
@@ -111,6 +111,51 @@ describe('flowstep train', () => {
     const { code, stdout, stderr } = await call('train', ...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(message);
+  });
+});
+
+describe('a workflow that trains one teacher for two numbers of steps', () => {
+  const train = (steps: number) => ({
+    class_type: 'FlowstepTrainTeacher',
+    inputs: { dataset: ['1', 0], network: 'mlp-2d', steps, batch: 8, sample_every: 0 },
+  });
+  const twice = (first: number, second: number) => ({
+    1: { class_type: 'FlowstepDataset', inputs: { source: '8g' } },
+    2: train(first),
+    3: train(second),
+    ...Object.fromEntries(
+      ['2', '3'].flatMap((model, i) => [
+        [4 + i, { class_type: 'FlowstepSaveModel', inputs: { model: [model, 0] } }],
+        [6 + i, { class_type: 'FlowstepLossPlot', inputs: { report: [model, 1] } }],
+        [8 + i, { class_type: 'SaveImage', inputs: { images: [String(6 + i), 0] } }],
+      ]),
+    ),
+  });
+
+  test('fewer first: each gives its own, every time', async () => {
+    const { output, call } = await makePlace();
+    const file = join(output, '../twice.json');
+    await writeFile(file, JSON.stringify(twice(3, 5)));
+    for (const [a, b] of [
+      ['00001', '00002'],
+      ['00003', '00004'],
+    ]) {
+      expect(await call('run', file)).toMatchObject({ code: 0 });
+      const saved = [a, b].map((number) => join(output, `models/flowstep_${number}_.safetensors`));
+      const [short, long] = await Promise.all(saved.map((path) => loadModel(path)));
+      expect([short!.info.training['steps'], long!.info.training['steps']]).toEqual([3, 5]);
+    }
+  });
+
+  test('more first: refused, with what to do', async () => {
+    const { output, call } = await makePlace();
+    const file = join(output, '../twice.json');
+    await writeFile(file, JSON.stringify(twice(5, 3)));
+    const { code, stderr } = await call('run', file);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/RUN_MISMATCH: node 3 .*was trained for 5 steps, more than the 3 asked/);
+    expect(stderr).toContain('run_name');
+    expect(await call('run', file, '--set', '3.run_name=short')).toMatchObject({ code: 0 });
   });
 });
 

@@ -83,7 +83,7 @@ def test_models_are_listed_live_with_those_of_runs_and_of_the_pack(comfy_folders
     write(comfy_folders / "models/loras/style.safetensors")
     write(comfy_folders / "models/loras/style.txt")
     write(comfy_folders / "output/runs/a/student.safetensors")
-    for other in ("runs/a/checkpoint-000000500.safetensors", "cache/datasets/x.safetensors", "a.png"):
+    for other in ("runs/a/checkpoint-000000500.safetensors", "runs/a/steps/000000500/student.safetensors", "cache/datasets/x.safetensors", "a.png"):
         write(comfy_folders / "output" / other)
     written = "runs/a/student.safetensors"
     assert choices("required", "file") == [*shipped, "sub/mine.safetensors", "sd3.safetensors", written]

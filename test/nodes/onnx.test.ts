@@ -1,5 +1,5 @@
 /** ONNX in the nodes: a teacher that is loaded, and models that are saved for other programs. */
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { onlineModelOf } from '../../src/nodes/distill-models.ts';
@@ -189,14 +189,21 @@ test('a handle of before is refused once the declaration says something else', a
   });
 });
 
+/** A student, and what saves it. */
+async function withStudent() {
+  const context = makeContext(await makeRoots());
+  const student = tinyModel(TINY_MLP, { tStar: 0.9, cIn: 1 });
+  await saveModel(join(context.roots.models, 's.safetensors'), student);
+  const { outputs } = await loadModelNode.run({ file: 's.safetensors' }, context);
+  const save = (format: string) =>
+    saveModelNode.run({ model: outputs['model'], filename_prefix: 'm/points', format }, context);
+  return { context, save };
+}
+
 describe('Save Flow Model', () => {
   async function saved(format: string) {
-    const context = makeContext(await makeRoots());
-    const student = tinyModel(TINY_MLP, { tStar: 0.9, cIn: 1 });
-    await saveModel(join(context.roots.models, 's.safetensors'), student);
-    const { outputs } = await loadModelNode.run({ file: 's.safetensors' }, context);
-    const inputs = { model: outputs['model'], filename_prefix: 'm/points', format };
-    return { context, result: await saveModelNode.run(inputs, context) };
+    const { context, save } = await withStudent();
+    return { context, result: await save(format) };
   }
 
   test('as onnx: one file', async () => {
@@ -212,5 +219,25 @@ describe('Save Flow Model', () => {
     expect(result.files).toEqual(['m/points_00001_/config.pbtxt', 'm/points_00001_/1/model.onnx']);
     const config = join(context.roots.output, 'm/points_00001_/config.pbtxt');
     expect(await readFile(config, 'utf8')).toMatch(/^name: "points_00001_"$/m);
+  });
+});
+
+describe('those who save at the same time', () => {
+  test.each([
+    ['safetensors', (number: string) => `m/points_${number}_.safetensors`],
+    ['onnx', (number: string) => `m/points_${number}_.onnx`],
+    ['triton', (number: string) => `m/points_${number}_`],
+  ])('as %s each have a model of their own', async (format, pathOf) => {
+    const { context, save } = await withStudent();
+    const results = await Promise.all([save(format), save(format), save(format)]);
+    const paths = results.map(({ outputs }) => outputs['path']).sort();
+    expect(paths).toEqual(['00001', '00002', '00003'].map(pathOf));
+    for (const { outputs, files = [] } of results) {
+      // All files of a model have its number.
+      for (const file of files) expect(file.startsWith(String(outputs['path']))).toBe(true);
+      for (const file of files) await stat(join(context.roots.output, file));
+    }
+    const whole = format === 'safetensors' ? 6 : 3;
+    expect(await readdir(join(context.roots.output, 'm'))).toHaveLength(whole);
   });
 });

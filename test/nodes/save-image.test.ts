@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { expect, test } from 'vitest';
@@ -68,4 +68,27 @@ test('a name filled in does not lead out of the output folder', async () => {
   await expect(saveImageNode.run(inputs, context)).rejects.toMatchObject({
     code: 'VALUE_OUT_OF_RANGE',
   });
+});
+
+test('those who save at the same time each write all of their pictures, and name their own', async () => {
+  const context = makeContext(await makeRoots());
+  const shades = [0.2, 0.4, 0.6, 0.8];
+  const saved = await Promise.all(
+    shades.map(async (shade) => {
+      const five = float32(new Float32Array(5 * 2 * 3 * 3).fill(shade), [5, 2, 3, 3]);
+      const inputs = { images: five, filename_prefix: 'p' };
+      const { files } = await saveImageNode.run(inputs, context);
+      return { shade, files: files! };
+    }),
+  );
+  expect(new Set(saved.flatMap(({ files }) => files)).size).toBe(20);
+  expect(await readdir(context.roots.output)).toHaveLength(20);
+  for (const { shade, files } of saved) {
+    for (const file of files) {
+      const { data } = await sharp(join(context.roots.output, file))
+        .raw()
+        .toBuffer({ resolveWithObject: true });
+      expect([...new Set(data)]).toEqual([Math.round(shade * 255)]);
+    }
+  }
 });

@@ -65,6 +65,19 @@ describe('a LoRA for ComfyUI', () => {
     });
   });
 
+  test('two that are saved at once: each with the workflow that runs it', async () => {
+    const { outputs } = await distilLora(context, teacher);
+    const both = await Promise.all([save(outputs['student']), save(outputs['student'])]);
+    expect(both.map(({ files }) => files).sort()).toEqual([
+      ['loras/fox_00001_.safetensors', 'loras/fox_00001_.json'],
+      ['loras/fox_00002_.safetensors', 'loras/fox_00002_.json'],
+    ]);
+    for (const name of ['fox_00001_', 'fox_00002_']) {
+      const nodes = await savedNodes(`loras/${name}.json`);
+      expect(nodes['LoraLoaderModelOnly']).toMatchObject({ lora_name: `${name}.safetensors` });
+    }
+  });
+
   test('of one step is run by KSampler', async () => {
     await save((await distilLora(context, teacher)).outputs['student']);
     const nodes = await savedNodes();

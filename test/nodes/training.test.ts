@@ -44,6 +44,7 @@ describe('from data to pictures', () => {
       'run.json',
       'samples',
       'stats.jsonl',
+      'steps',
       'student.md',
       'student.safetensors',
     ]);

@@ -4,6 +4,7 @@ import { DOWN, type LoraConfig, loraParameterList, UP } from '../nn/lora.ts';
 import { kohyaStem } from '../nn/lora-names.ts';
 import { views } from '../nn/parameters.ts';
 import type { Tensor } from '../tensor.ts';
+import type { WriteOptions } from './atomic-write.ts';
 import { float32ToBfloat16, float32ToFloat16 } from './float16.ts';
 import { sha256 } from './hash.ts';
 import { encodeSafetensors, writeSafetensors } from './safetensors.ts';
@@ -16,7 +17,7 @@ const BASES: Readonly<Record<Sd3Form, readonly [string, string]>> = {
   'SD3.5-large': ['sd3_5_l', 'stable-diffusion-3-5-large'],
 };
 
-export interface LoraFileOptions {
+export interface LoraFileOptions extends WriteOptions {
   readonly title: string;
   /** Left out, the same adapters give the same bytes. */
   readonly date?: Date;
@@ -36,7 +37,7 @@ export async function writeLora(
   flat: Float32Array,
   options: LoraFileOptions,
 ): Promise<void> {
-  const { dtype = 'float32', title, date, metadata = {} } = options;
+  const { dtype = 'float32', title, date, metadata = {}, replace } = options;
   const tensors = new Map<string, Tensor>();
   for (const [name, tensor] of views(loraParameterList(network, lora), flat)) {
     const end = name.endsWith(UP) ? UP : DOWN;
@@ -44,7 +45,7 @@ export async function writeLora(
     tensors.set(stem + end, stored(tensor, dtype));
     tensors.set(`${stem}.alpha`, scalar(lora.alpha));
   }
-  await writeSafetensors(path, tensors, {
+  const all = {
     'modelspec.sai_model_spec': '1.0.0',
     'modelspec.title': title,
     ...(date && { 'modelspec.date': date.toISOString() }),
@@ -53,7 +54,8 @@ export async function writeLora(
     ss_network_alpha: String(lora.alpha),
     sshs_model_hash: dataHash(tensors),
     ...metadata,
-  });
+  };
+  await writeSafetensors(path, tensors, all, { replace });
 }
 
 /** What kohya's trainers say about the base, for those that they know. */

@@ -2,7 +2,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { FlowstepError } from '../../errors.ts';
 import { type DType, type Shape, sizeOf, type Tensor, type TypedArrays } from '../tensor.ts';
-import { atomicWrite } from './atomic-write.ts';
+import { atomicWrite, type WriteOptions } from './atomic-write.ts';
 import { readError } from './read-error.ts';
 import {
   type FileDtype,
@@ -198,8 +198,9 @@ export async function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,
   metadata: Readonly<Record<string, string>> = {},
+  options: WriteOptions = {},
 ): Promise<void> {
-  await atomicWrite(path, encodeChunks(tensors, metadata));
+  await atomicWrite(path, encodeChunks(tensors, metadata), options);
 }
 
 /** Header and data as pieces that lie one after the other in the file; the data are views, not copies. */

@@ -1,7 +1,8 @@
 /** @file Models as `.onnx` files that run anywhere: weights inside, any batch, and what the model is in the metadata. */
+import { rm } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { FlowstepError } from '../../errors.ts';
-import { atomicWrite } from '../files/atomic-write.ts';
+import { atomicWrite, isTaken, type WriteOptions } from '../files/atomic-write.ts';
 import { DECLARATION_KEY, type OnnxDeclaration } from '../files/onnx-declaration.ts';
 import type { Graph, Value } from '../graph/graph.ts';
 import { exportOnnx, neededNodes } from '../graph/onnx-encode.ts';
@@ -18,7 +19,7 @@ import { HASH_KEY, modelMetadata } from './model-metadata.ts';
 export const EXPORTED_GRAPHS = ['sampler', 'velocity'] as const;
 export type ExportedGraph = (typeof EXPORTED_GRAPHS)[number];
 
-export interface OnnxExportOptions {
+export interface OnnxExportOptions extends WriteOptions {
   /** Default: the sampler of a student, the velocity of other models. */
   readonly graph?: ExportedGraph;
   readonly dtype?: 'float32' | 'float16';
@@ -77,8 +78,13 @@ export async function writeOnnx(
     ...(isLarge && { external: beside }),
   });
   // The weights first: a model whose weights are missing is worse than weights without a model.
-  if (isLarge) await atomicWrite(`${path}.data`, external);
-  await atomicWrite(path, [bytes]);
+  if (isLarge) await atomicWrite(`${path}.data`, external, options);
+  try {
+    await atomicWrite(path, [bytes], options);
+  } catch (error) {
+    if (isLarge && isTaken(error)) await rm(`${path}.data`, { force: true });
+    throw error;
+  }
   const ports = (values: ReadonlyMap<string, Value>) =>
     [...values]
       .filter(([name]) => !weights.has(name))

@@ -44,16 +44,17 @@ export async function writeTriton(
   }
   const onnxFile = join(folder, '1', 'model.onnx');
   const configFile = join(folder, 'config.pbtxt');
-  await makeFolder(dirname(onnxFile));
+  if (options.replace === false) await makeFolder(folder, { recursive: false });
+  await makeFolder(dirname(onnxFile), { recursive: true });
   const exported = await writeOnnx(onnxFile, model, options);
   const config = tritonConfig(name, exported, options.maxBatch ?? DEFAULT_MAX_BATCH);
   await atomicWrite(configFile, [new TextEncoder().encode(config)]);
   return { ...exported, files: [configFile, ...exported.files] };
 }
 
-async function makeFolder(folder: string): Promise<void> {
+async function makeFolder(folder: string, options: { readonly recursive: boolean }): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true });
+    await mkdir(folder, options);
   } catch (cause) {
     throw new FlowstepError('FILE_UNWRITABLE', `the folder ${folder} cannot be made`, {
       file: folder,

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { FlowstepError } from '../../errors.ts';
-import { atomicWrite } from '../files/atomic-write.ts';
+import { atomicWrite, type WriteOptions } from '../files/atomic-write.ts';
 import { float16ToFloat32, float32ToFloat16 } from '../files/float16.ts';
 import { sha256OfFile } from '../files/hash.ts';
 import { writeLora } from '../files/lora-write.ts';
@@ -33,12 +33,12 @@ import { modelTitle } from './model-words.ts';
 /** Bytes hashed before the event loop gets a turn: about 10 ms, at 1 to 2 GB/s. */
 const HASH_PIECE = 1 << 24;
 
-export interface SaveOptions {
+export interface SaveOptions extends WriteOptions {
   /** How the weights are stored; training state is not part of a model file. */
   readonly dtype?: 'float32' | 'float16';
 }
 
-/** Writes the file and its model card (`NAME.md`) atomically; of a model with adapters the adapters alone, as a LoRA. */
+/** Writes the file and its model card (`NAME.md`) atomically, the file first; of a model with adapters the adapters alone, as a LoRA. */
 export async function saveModel(
   path: string,
   model: FlowModel,
@@ -70,11 +70,12 @@ async function saveAdapters(
   path: string,
   info: ModelInfo,
   { config, parameters }: Adapters,
-  { dtype = 'float32' }: SaveOptions,
+  { dtype = 'float32', replace }: SaveOptions,
 ): Promise<Written> {
   await writeLora(path, info.network, config, parameters, {
     title: modelTitle(info),
     dtype,
+    replace,
     metadata: infoMetadata(info),
   });
   const bytes = parameters.length * (dtype === 'float32' ? 4 : 2);
@@ -93,7 +94,8 @@ async function saveWeights(path: string, model: FlowModel, options: SaveOptions)
     tensors.set(name, stored);
     bytes += stored.data.byteLength;
   }
-  await writeSafetensors(path, tensors, modelMetadata(model.info, await hashOfData(tensors)));
+  const metadata = modelMetadata(model.info, await hashOfData(tensors));
+  await writeSafetensors(path, tensors, metadata, { replace: options.replace });
   return { parameters: list.size, bytes };
 }
 

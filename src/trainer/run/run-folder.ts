@@ -105,6 +105,7 @@ export class RunFolder implements AsyncDisposable {
       await removeLeftovers(folder);
       const { checkpoint, notices } = await newestCheckpoint(folder, identity, state);
       const fromStep = checkpoint?.step ?? 0;
+      if (fromStep > steps) throw trainedFurther(folder, fromStep, steps);
       const session = thisSession(fromStep, steps);
       notices.push(...sessionNotices(before?.sessions.at(-1), session));
       const isStretched = before && checkpoint && before.steps !== steps;
@@ -116,7 +117,7 @@ export class RunFolder implements AsyncDisposable {
         name: basename(folder),
         identity,
         configuration: JSON.parse(JSON.stringify(configuration)),
-        steps: Math.max(steps, fromStep),
+        steps,
         outcome: 'running',
         ...(options.request && { request: options.request }),
         sessions: [...(before?.sessions ?? []), session],
@@ -224,6 +225,18 @@ async function newestCheckpoint(
 
 function stretched(before: number, steps: number): string {
   return `the learning rate was laid out over ${before} steps and is now over ${steps}, reached within a warm-up: the result is not that of one run of ${steps}`;
+}
+
+/** The weights of the step that is asked for are not there any more, and those of a later one are another model. */
+function trainedFurther(folder: string, trained: number, steps: number): FlowstepError {
+  return new FlowstepError(
+    'RUN_MISMATCH',
+    `the run in ${folder} was trained for ${trained} steps, more than the ${steps} asked for`,
+    {
+      file: folder,
+      hint: `Give ${steps} steps a run name of their own (run_name), or ask for at least ${trained}.`,
+    },
+  );
 }
 
 function nothingToResume(folder: string): FlowstepError {

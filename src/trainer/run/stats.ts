@@ -63,6 +63,11 @@ export class StatsWriter implements AsyncDisposable {
   }
 }
 
+/** The lines up to that of `lastStep`. */
+export function linesUntil(bytes: Buffer, lastStep: number): Buffer {
+  return bytes.subarray(0, endOfStep(bytes, lastStep));
+}
+
 /** Where the lines up to `lastStep` end, in bytes. */
 function endOfStep(bytes: Buffer, lastStep: number): number {
   let end = 0;

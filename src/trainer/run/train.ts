@@ -11,6 +11,8 @@ import type { Trainer } from './trainer.ts';
 
 export interface TrainResult<Models> {
   readonly outcome: Outcome;
+  /** Steps done in all. */
+  readonly step: number;
   readonly models: Models;
 }
 
@@ -45,10 +47,6 @@ export async function* train<Models extends Readonly<Record<string, FlowModel>>>
         watch.restore(opened.checkpoint.divergence);
         yield { kind: 'resumed', step: from };
       }
-    }
-    if (from > steps) {
-      const message = `${from} steps were trained before, more than the ${steps} asked for: nothing is to be done`;
-      yield { kind: 'notice', message };
     }
 
     const progress = new Progress(steps);
@@ -122,7 +120,7 @@ export async function* train<Models extends Readonly<Record<string, FlowModel>>>
       yield { kind: 'checkpoint', step, file };
     }
     await run?.end(outcome.kind);
-    return { outcome, models: trainer.models() };
+    return { outcome, step, models: trainer.models() };
   } finally {
     trainer.dispose();
     await run?.[Symbol.asyncDispose]();

@@ -1,9 +1,10 @@
 /** Exported models, run by ONNX Runtime's own binding, which knows nothing of Flowstep. */
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
 import { samplesToImageTensor } from '../../../src/nodes/pictures/picture.ts';
+import { isTaken } from '../../../src/trainer/files/atomic-write.ts';
 import { parseModel } from '../../../src/trainer/graph/onnx-tensors.ts';
 import { classCount, sampleShape, textWidths } from '../../../src/trainer/nn/config.ts';
 import { writeOnnx } from '../../../src/trainer/run/export-onnx.ts';
@@ -162,6 +163,23 @@ test('weights that are too large for one file lie beside it', async () => {
   const { samples } = await runFile(file, feedsOf(given));
   expect(greatestDifference(samples!.data as Float32Array, wanted.data)).toBeLessThan(1e-5);
 });
+
+test.each([
+  { taken: '.data', left: ['s.onnx.data'] },
+  { taken: '', left: ['s.onnx'] },
+])(
+  'a model over nothing: where its file$taken is there, it stays and nothing else is written',
+  async ({ taken, left }) => {
+    const folder = await tempFolder();
+    const file = join(folder, 's.onnx');
+    await writeFile(file + taken, 'theirs');
+    const options = { inlineBytes: 100, replace: false };
+    const error: unknown = await writeOnnx(file, tinyModel(TINY_MLP), options).catch((e) => e);
+    expect(isTaken(error)).toBe(true);
+    expect(await readdir(folder)).toEqual(left);
+    expect(await readFile(file + taken, 'utf8')).toBe('theirs');
+  },
+);
 
 test('a teacher has no sampler', async () => {
   const file = join(await tempFolder(), 'teacher.onnx');

@@ -167,20 +167,23 @@ describe('going on', () => {
     expect((await readdir(run.folder)).includes(leftover)).toBe(!isRemoved);
   });
 
-  test('more steps extend a finished run; fewer leave it as it is and say so', async () => {
+  test('more steps extend a finished run; fewer are refused and leave it as it is', async () => {
     const constant = { schedule: 'constant' } as const;
     const [whole, parts] = [await options(), await options()];
     const { result: expected } = await runAll(whole, { ...constant, steps: 14 });
     await runAll(parts, constant);
     const { result } = await runAll(parts, { ...constant, steps: 14 });
     expect(bitsOf(result.student.parameters)).toEqual(bitsOf(expected.student.parameters));
-    const { steps, events } = await runAll(parts, { ...constant, steps: 3 });
-    expect(steps).toEqual([]);
-    expect(events).toContainEqual({
-      kind: 'notice',
-      message: expect.stringContaining('14 steps were trained before'),
+    const before = await readRunFile(parts.folder);
+    await expect(runAll(parts, { ...constant, steps: 3 })).rejects.toMatchObject({
+      code: 'RUN_MISMATCH',
+      message: expect.stringContaining('was trained for 14 steps, more than the 3 asked for'),
+      hint: expect.stringMatching(/run name.*at least 14/),
     });
-    expect((await readRunFile(parts.folder)).steps).toBe(14);
+    expect(await readRunFile(parts.folder)).toEqual(before);
+    expect(before.steps).toBe(14);
+    expect((await timeless(parts.folder)).length).toBe(14);
+    expect(await readdir(parts.folder)).not.toContain('lock');
   });
 
   test('a stretched run goes over to its new rate step by step, also when it is interrupted there', async () => {
