@@ -23,12 +23,13 @@ import { withLora } from '../trainer/run/lora-model.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { loadModel } from '../trainer/run/model-file.ts';
 import { answer, JSON_HELP } from './answer.ts';
+import { addDatasetOptions } from './dataset-options.ts';
 import { addEngineOptions } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
 import { addNodeOptions, type NodeOptions } from './node-options.ts';
 import { PROMPTS_OPTION } from './options.ts';
 import { foundFile } from './sample.ts';
-import { addDatasetOptions, planDataset, rootsOf } from './training.ts';
+import { planData, rootsOf } from './training.ts';
 
 interface EvalChoice {
   readonly model: string;
@@ -62,7 +63,7 @@ export function addEvalCommand(program: Command, io: Io): void {
       ),
     );
   const table = addNodeOptions(command, { node: evaluateNode, heading: 'Evaluation' });
-  const data = addDatasetOptions(command);
+  const data = addDatasetOptions(command, '8g');
   command.action((given: Given) =>
     answer(
       io,
@@ -122,9 +123,9 @@ async function openTeacher(file: string | undefined, io: Io): Promise<FlowModel 
 
 /** The data set that the options of Flow Dataset name. */
 async function openData(given: Given, data: NodeOptions, context: NodeContext, io: Io) {
-  const { node, roots } = planDataset(data, given, context.roots, io);
+  const { dataset, roots } = planData(data, given, { usual: { source: '8g' } }, context.roots, io);
   const there = { ...context, roots, onNotice: (message: string) => io.log.line(message) };
-  const { outputs } = await datasetNode.run(node.values, there);
+  const { outputs } = await datasetNode.run(dataset!.values, there);
   return openDataset(FlowDatasetSchema.parse(outputs['dataset']), there);
 }
 
