@@ -34,8 +34,11 @@ export interface GivenOption {
 /** The options that one node gave a command. */
 export interface NodeOptions {
   readonly node: FlowNode;
-  /** The node's widget inputs with their defaults, and the values that were given in place of them. */
-  values(given: Readonly<Record<string, unknown>>): Record<string, unknown>;
+  /** The node's widget inputs: what was given, otherwise what is `usual` here, otherwise their defaults. */
+  values(
+    given: Readonly<Record<string, unknown>>,
+    usual?: Readonly<Record<string, unknown>>,
+  ): Record<string, unknown>;
   /** The options that were given. */
   given(given: Readonly<Record<string, unknown>>): GivenOption[];
   /** The option of an input, `--latents` say. */
@@ -57,10 +60,13 @@ export function addNodeOptions(command: Command, rule: NodeOptionsRule): NodeOpt
     given[option.attributeName()] !== undefined;
   return {
     node,
-    values: (given) =>
+    values: (given, usual = {}) =>
       Object.fromEntries(
         options
-          .map(({ input, option }) => [input.name, given[option.attributeName()] ?? input.default])
+          .map(({ input: { name, default: own }, option }) => [
+            name,
+            given[option.attributeName()] ?? usual[name] ?? own,
+          ])
           .filter(([, value]) => value !== undefined),
       ),
     given: (given) =>

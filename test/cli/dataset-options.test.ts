@@ -130,3 +130,65 @@ test.each([
   const { code, stderr } = await call('train', '--dataset', name);
   expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining(option) });
 });
+
+describe('what is not said', () => {
+  /** The inputs of Train Flow Teacher; the pictures are not there, so that nothing is trained. */
+  async function inputsOf(...args: string[]) {
+    const { call, folder } = await place();
+    const workflow = join(folder, 'train.json');
+    await call('train', '--folder', 'nowhere', ...args, '--save-workflow', workflow);
+    return JSON.parse(await readFile(workflow, 'utf8'))['2'].inputs;
+  }
+
+  test('is for pictures where pictures are learned', async () => {
+    expect(await inputsOf()).toMatchObject({
+      ...{ network: 'dit-s', batch: 64, learning_rate: 3e-4, warmup: 500, ema_decay: 0.999 },
+      ...{ density: 'logit-normal', t_min: 0, t_max: 1 },
+    });
+  });
+
+  test('stays what it was when the run goes on; a batch larger than the data is told', async () => {
+    const { call, folder, pictures, runs } = await place();
+    const { code, stderr } = await call(
+      ...['train', '--folder', pictures, '--size', '8', '--network', 'song-unet-s'],
+      ...['--steps', '1', '--sample-every', '0', '--run-name', 'a'],
+    );
+    expect(code).toBe(0);
+    expect(stderr).toContain('the batch of 64 is larger than my pictures, which has 2 samples');
+    const environment = { FLOWSTEP_OUTPUT: join(folder, 'output'), FLOWSTEP_DATA: folder };
+    const resumed = await callCli(['resume', 'a', '--steps', '2'], environment);
+    expect(resumed).toMatchObject({ code: 0 });
+    const { info } = await loadModel(join(runs, 'a/teacher.safetensors'));
+    expect(info.training).toMatchObject({
+      ...{ steps: 2, batch: 64, learningRate: 3e-4, warmup: 500, emaDecay: 0.999 },
+      density: { kind: 'logit-normal', min: 0, max: 1 },
+    });
+  });
+
+  test('gives way to what is said, one by one', async () => {
+    expect(await inputsOf('--batch', '8', '--t-max', '0.9')).toMatchObject({
+      ...{ network: 'dit-s', batch: 8, learning_rate: 3e-4, t_min: 0, t_max: 0.9 },
+    });
+  });
+
+  test('of times belongs to the density', async () => {
+    const range = { t_min: 0.02, t_max: 0.98 };
+    expect(await inputsOf('--density', 'edm-schedule')).toMatchObject(range);
+    expect(await inputsOf('--density', 'logit-normal')).toMatchObject({ t_min: 0, t_max: 1 });
+  });
+
+  test('is for points where points are learned', async () => {
+    const { call, runs } = await place();
+    const { stderr } = await call(
+      'train',
+      ...['--dataset', 'moons', '--steps', '1', '--run-name', 'a', '--sample-every', '0'],
+    );
+    const { info } = await loadModel(join(runs, 'a/teacher.safetensors'));
+    expect(info.network.kind).toBe('mlp');
+    expect(info.training).toMatchObject({
+      ...{ batch: 512, learningRate: 1e-3, warmup: 100, emaDecay: 0.995 },
+      density: { kind: 'uniform', min: 0.02, max: 0.98 },
+    });
+    expect(stderr).not.toContain('larger than');
+  });
+});
