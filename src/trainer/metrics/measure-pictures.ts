@@ -1,5 +1,5 @@
-/** @file How far a model's pictures are from the data, in the space of a feature extractor. */
-import { FlowstepError } from '../../errors.ts';
+/** @file How far a model's pictures are from the data, in the space of a feature extractor and by their detail. */
+import { bug, FlowstepError } from '../../errors.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { type NetworkConfig, sampleShape } from '../nn/config.ts';
 import type { FlowModel } from '../run/model.ts';
@@ -9,12 +9,13 @@ import { featuresOfArray } from './feature-source.ts';
 import {
   type FeatureMetric,
   FINE_DETAIL_GAP,
+  FINE_DETAIL_GAP_NAME,
   type Figures,
   type Measured,
   type PictureMetric,
 } from './figures.ts';
 import { MeasuredSampler, type SamplingOptions } from './measured-sampler.ts';
-import { fineDetailGap } from './power-spectrum.ts';
+import { fineDetailGap, type Spectrum } from './power-spectrum.ts';
 import { type Pictures, toPictures } from './preprocessing.ts';
 import {
   meanSpectrum,
@@ -22,7 +23,7 @@ import {
   ReferencePictures,
   spectrumCount,
 } from './reference-pictures.ts';
-import { DEFAULT_NEIGHBOURS, scoreFeatures } from './score-features.ts';
+import { DEFAULT_NEIGHBOURS, type FeatureScores, scoreFeatures } from './score-features.ts';
 
 /** Of KID's subsets. */
 const METRICS_SEED = 0;
@@ -35,19 +36,19 @@ export interface PicturesOptions extends SamplingOptions {
 type PictureShape = readonly [channels: number, height: number, width: number];
 
 /**
- * Scores of the samples against all pictures of the set. Throws as `checkPictures`, DIVERGED for samples that are not
+ * Scores of the samples against all pictures of the set; without an extractor their detail alone. Throws as `checkPictures`, DIVERGED for samples that are not
  * finite, and INTERRUPTED.
  */
 export async function measurePictures(
   model: FlowModel,
   dataset: Dataset,
-  extractor: FeatureExtractor,
+  extractor: FeatureExtractor | undefined,
   options: PicturesOptions,
   signal?: AbortSignal,
 ): Promise<Measured> {
   const { metrics, count } = options;
   const shape = checkPictures(model.info.network, dataset, extractor, options);
-  const reference = await ReferencePictures.of(dataset, extractor, signal);
+  const reference = extractor && (await ReferencePictures.of(dataset, extractor, signal));
   using sampler = new MeasuredSampler(model, options, Math.min(PICTURES_PART, count));
   const wantsSpectrum = metrics.includes(FINE_DETAIL_GAP);
   const seen = new Float32Array(wantsSpectrum ? spectrumCount(count) * sizeOf(shape) : 0);
@@ -62,8 +63,30 @@ export async function measurePictures(
       yield toPictures(samples, [size, ...shape]);
     }
   }
-  const fake = await extractFeatures(extractor, parts(), signal);
-  const { scores, notices } = await scoreFeatures(
+  const { scores, notices } =
+    extractor && reference
+      ? await scoresOf(parts(), extractor, reference, metrics, signal)
+      : await unscored(parts());
+  const figures: Record<string, Figures[string]> = Object.fromEntries(
+    scores.map(({ name, value, std }) => [name, { value, ...(std !== undefined && { std }) }]),
+  );
+  if (wantsSpectrum) {
+    const found = await meanSpectrum(seen, shape, signal);
+    const real = await (reference?.spectrum(signal) ?? spectrumOf(dataset, signal));
+    figures[FINE_DETAIL_GAP_NAME] = { value: fineDetailGap(found, real) };
+  }
+  return { figures, secondsPerSample: sampler.secondsPerSample, notices };
+}
+
+async function scoresOf(
+  parts: AsyncIterable<Pictures>,
+  extractor: FeatureExtractor,
+  reference: ReferencePictures,
+  metrics: readonly PictureMetric[],
+  signal: AbortSignal | undefined,
+): Promise<FeatureScores> {
+  const fake = await extractFeatures(extractor, parts, signal);
+  return scoreFeatures(
     {
       real: reference.source,
       fake: featuresOfArray('the samples', fake.features, extractor.dim),
@@ -78,15 +101,28 @@ export async function measurePictures(
     },
     signal,
   );
-  const figures: Record<string, Figures[string]> = Object.fromEntries(
-    scores.map(({ name, value, std }) => [name, { value, ...(std !== undefined && { std }) }]),
-  );
-  if (wantsSpectrum) {
-    const found = await meanSpectrum(seen, shape, signal);
-    figures['fine-detail gap'] = { value: fineDetailGap(found, await reference.spectrum(signal)) };
-  }
-  return { figures, secondsPerSample: sampler.secondsPerSample, notices };
 }
+
+/** Only has the samples made. */
+async function unscored(parts: AsyncIterable<Pictures>): Promise<FeatureScores> {
+  for await (const _ of parts);
+  return { scores: [], notices: [] };
+}
+
+/** The data's spectrum where no extractor has looked at it; the last one is kept, as `ReferencePictures` keeps its own. */
+async function spectrumOf(
+  { hash, whole, shape }: Dataset,
+  signal: AbortSignal | undefined,
+): Promise<Spectrum> {
+  if (keptSpectrum?.hash === hash) return keptSpectrum.spectrum;
+  if (!whole) throw bug('the reference is no set of pictures');
+  const { x } = whole.range(0, spectrumCount(whole.count));
+  const spectrum = await meanSpectrum(x, shape, signal);
+  keptSpectrum = { hash, spectrum };
+  return spectrum;
+}
+
+let keptSpectrum: { readonly hash: string; readonly spectrum: Spectrum } | undefined;
 
 /**
  * The shape of a picture, after all checks that need no samples. Throws SHAPE_MISMATCH and DATASET_INVALID for what cannot be compared, and
@@ -95,7 +131,7 @@ export async function measurePictures(
 export function checkPictures(
   network: NetworkConfig,
   dataset: Dataset,
-  extractor: FeatureExtractor,
+  extractor: FeatureExtractor | undefined,
   { metrics, count }: Pick<PicturesOptions, 'metrics' | 'count'>,
 ): PictureShape {
   const { name, shape, whole } = dataset;
@@ -114,8 +150,8 @@ export function checkPictures(
     });
   }
   const [channels = 0, height = 0, width = 0] = shape;
-  extractor.requireFits([1, channels, height, width]);
-  if (metrics.includes('fid')) {
+  extractor?.requireFits([1, channels, height, width]);
+  if (extractor && metrics.includes('fid')) {
     requireEnough(extractor, 'the samples', count, 'count');
     requireEnough(extractor, name, whole.count, 'dataset');
   }

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { heldDataset } from '../../../src/trainer/data/held-dataset.ts';
 import { FeatureExtractor } from '../../../src/trainer/metrics/extractor.ts';
 import { featuresOfArray } from '../../../src/trainer/metrics/feature-source.ts';
-import { measureModel } from '../../../src/trainer/metrics/measure-model.ts';
+import { decidingScore, measureModel } from '../../../src/trainer/metrics/measure-model.ts';
 import { fineDetailGap, powerSpectrum } from '../../../src/trainer/metrics/power-spectrum.ts';
 import { toPictures } from '../../../src/trainer/metrics/preprocessing.ts';
 import { scoreFeatures } from '../../../src/trainer/metrics/score-features.ts';
@@ -105,6 +105,50 @@ test('the gap of detail compares the spectra of samples and data', async () => {
   expect(figures).toEqual({ 'fine-detail gap': { value: expect.closeTo(gap, 9) } });
 });
 
+const ALONE = { count: 30, draws: 1, seed: 1 };
+
+describe('without an extractor', () => {
+  const student = tinyModel(TINY_DIT, { tStar: 0.97, cIn: 1 });
+
+  test('the gap of detail is what it is with one', async () => {
+    const metrics = ['fine-detail-gap'];
+    const { figures, secondsPerSample, notices } = await measureModel(
+      student,
+      pictures(),
+      undefined,
+      { ...ALONE, metrics },
+    );
+    expect(figures).toEqual((await measurePictures(student, { metrics })).figures);
+    const both = await measurePictures(student, { metrics: ['recall', 'fine-detail-gap'] });
+    expect(figures).toMatchObject({ 'fine-detail gap': both.figures['fine-detail gap'] });
+    expect(secondsPerSample).toBeGreaterThan(0);
+    expect(notices).toEqual([]);
+  });
+
+  test('it is all that is measured, which is told', async () => {
+    const { figures, notices } = await measureModel(student, pictures(), undefined, ALONE);
+    expect(Object.keys(figures)).toEqual(['fine-detail gap']);
+    expect(notices).toEqual([expect.stringContaining('by fine detail alone')]);
+  });
+
+  test('each set has a spectrum of its own', async () => {
+    const first = await measureModel(student, pictures(), undefined, ALONE);
+    const grey = heldDataset({
+      ...{ name: 'other', shape: SHAPE, samples: bytes.map((b) => b >> 1) },
+      ...{ classes: 0, hash: 'other', flip: false },
+    });
+    const second = await measureModel(student, grey, undefined, ALONE);
+    expect(second.figures).not.toEqual(first.figures);
+  });
+
+  test('it chooses the best model', () => {
+    expect(decidingScore(pictures(), undefined)).toMatchObject({
+      metric: 'fine-detail-gap',
+      name: 'fine-detail gap',
+    });
+  });
+});
+
 describe('refused:', () => {
   const dit = tinyModel(TINY_DIT);
   const { whole: _, ...endless } = pictures();
@@ -137,8 +181,15 @@ describe('refused:', () => {
       'pixels is no classifier',
     ],
     [
+      'detail of what is no square',
+      () =>
+        measurePictures(dit, { metrics: ['fine-detail-gap'] }, { ...pictures(), shape: [1, 4, 6] }),
+      'VALUE_OUT_OF_RANGE',
+      'fine-detail-gap is for squares',
+    ],
+    [
       'no extractor',
-      () => measureModel(dit, pictures(), undefined, { count: 30, draws: 1, seed: 1 }),
+      () => measureModel(dit, pictures(), undefined, { ...ALONE, metrics: ['recall'] }),
       'WORKFLOW_INVALID',
       'none is named',
     ],
