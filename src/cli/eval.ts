@@ -14,6 +14,7 @@ import {
   tableLines,
   words,
 } from '../nodes/evaluation-table.ts';
+import { readGuidance } from '../nodes/guidance-inputs.ts';
 import { FlowDatasetSchema } from '../nodes/handles.ts';
 import type { NodeContext } from '../nodes/node-context.ts';
 import { writePng } from '../nodes/pictures/picture.ts';
@@ -99,6 +100,7 @@ async function evaluate(given: Given, table: NodeOptions, data: NodeOptions, io:
   const report = await evaluationTable(
     {
       ...{ ...fields, model, teacher, dataset, extractor, prompts, steps, solvers },
+      guidance: readGuidance(fields),
       metrics: words(fields.metrics),
     },
     context,

@@ -10,6 +10,7 @@ import type { FlowModel } from '../trainer/run/model.ts';
 import { sample } from '../trainer/run/sample.ts';
 import type { Solver } from '../trainer/run/sample-request.ts';
 import { float32, type Shape, sizeOf, type Tensor } from '../trainer/tensor.ts';
+import { requireGuidable } from './guidance-inputs.ts';
 import { pictureGrid } from './pictures/grid.ts';
 import { type Picture, samplesToImageTensor, toImageTensor } from './pictures/picture.ts';
 import { scatterPlot } from './pictures/plots.ts';
@@ -43,6 +44,7 @@ export async function drawSamples(
   signal?: AbortSignal,
 ): Promise<Tensor<'float32'>> {
   requireFittingSolver(model, request.solver);
+  if (request.guidance) requireGuidable(model.info.network);
   const condition = await conditionFor(model, request);
   const shape = [request.count, ...sampleShape(model.info.network)];
   const { solver, steps, seed, indices, guidance, negative } = request;

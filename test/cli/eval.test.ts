@@ -95,6 +95,21 @@ test('refuses a student for a teacher, and a model of other data', async () => {
   expect(stderr).toContain('the model makes samples of [1, 4, 4], and 8g holds points');
 });
 
+/** A data folder with forty pictures of 4 x 4 in the files of Fashion-MNIST. */
+async function tinyFashion(): Promise<string> {
+  const data = await tempFolder();
+  const pixels = Array.from({ length: 40 * 16 }, (_, i) => (i * 7919) % 251);
+  const labels = Array.from({ length: 40 }, (_, i) => i % 3);
+  for (const part of ['train', 't10k']) {
+    const header = [0, 0, 8, 3, 0, 0, 0, 40, 0, 0, 0, 4, 0, 0, 0, 4];
+    const images = Uint8Array.from([...header, ...pixels]);
+    await writeFile(join(data, `${part}-images-idx3-ubyte`), images);
+    const classes = Uint8Array.from([0, 0, 8, 1, 0, 0, 0, 40, ...labels]);
+    await writeFile(join(data, `${part}-labels-idx1-ubyte`), classes);
+  }
+  return data;
+}
+
 describe('the data', () => {
   const quick = ['--count', '20', '--draws', '1', '--json'];
   const answerOf = async (...args: string[]) =>
@@ -107,16 +122,7 @@ describe('the data', () => {
   });
 
   test('of a known set are the part that was learned, or --split', async () => {
-    const data = await tempFolder();
-    const pixels = Array.from({ length: 40 * 16 }, (_, i) => (i * 7919) % 251);
-    const labels = Array.from({ length: 40 }, (_, i) => i % 3);
-    for (const part of ['train', 't10k']) {
-      const header = [0, 0, 8, 3, 0, 0, 0, 40, 0, 0, 0, 4, 0, 0, 0, 4];
-      const images = Uint8Array.from([...header, ...pixels]);
-      await writeFile(join(data, `${part}-images-idx3-ubyte`), images);
-      const classes = Uint8Array.from([0, 0, 8, 1, 0, 0, 0, 40, ...labels]);
-      await writeFile(join(data, `${part}-labels-idx1-ubyte`), classes);
-    }
+    const data = await tinyFashion();
     const { student } = await models(TINY_DIT, { name: 'fashion-mnist/train', hash: 'x' });
     const measure = async (...args: string[]) => {
       const all = ['eval', ...quick, '--model', student, '--metrics', 'fine-detail-gap', ...args];
@@ -159,4 +165,28 @@ describe('the data', () => {
       'the model was trained on cats, and is measured against other data of that name',
     ]);
   });
+});
+
+test('--cfg guides flows of many steps, which takes twice the evaluations', async () => {
+  const { teacher, student } = await models(TINY_DIT, { name: 'fashion-mnist/train', hash: 'x' });
+  const environment = { FLOWSTEP_DATA: await tinyFashion() };
+  const args = ['eval', '--json', '--model', student, '--teacher', teacher, ...small];
+  const measure = async (...more: string[]) =>
+    JSON.parse((await callCli([...args, ...more], environment)).stdout);
+  const guided = await measure('--cfg', '5', '--cfg-t-max', '0.9');
+  expect(guided).toMatchObject({ cfg: 5, cfgTMax: 0.9 });
+  const { rows } = await measure();
+  expect(guided.rows['teacher euler 4'].nfe).toBeGreaterThan(rows['teacher euler 4'].nfe);
+  const scores = ({ scores }: { scores: object }) => scores;
+  expect(scores(guided.rows['teacher euler 4'])).not.toEqual(scores(rows['teacher euler 4']));
+  expect(scores(guided.rows.student)).toEqual(scores(rows.student));
+});
+
+test.each([
+  ['a model without classes', 'teacher' as const, 'guidance leads towards a class or a text'],
+  ['a student alone', 'student' as const, 'guidance is for flows of many steps'],
+])('refuses guidance of %s', async (_, name, message) => {
+  const all = await models(TINY_MLP, pointSet('moons'));
+  const { code, stderr } = await callCli(['eval', '--model', all[name], '--cfg', '5']);
+  expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining(message) });
 });
