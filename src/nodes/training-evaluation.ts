@@ -106,6 +106,6 @@ export async function openEvaluation(
 function withoutData(): FlowstepError {
   return new FlowstepError('WORKFLOW_INVALID', 'evaluations need data to compare with', {
     field: 'evaluate_data',
-    hint: 'Connect Flow Dataset to evaluate_data, or set evaluate_every to 0.',
+    hint: 'Connect Flow Dataset to evaluate_data (or give --dataset), or set evaluate_every to 0.',
   });
 }

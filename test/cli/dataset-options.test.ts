@@ -197,3 +197,15 @@ describe('what is not said', () => {
     expect(stderr).not.toContain('larger than');
   });
 });
+
+test.each([
+  ['--evaluate-every', '1'],
+  ['--gan-weight', '0.1'],
+  ['--real-alpha', '0.9'],
+])('distill %s without data says that it is --dataset that is missing', async (option, value) => {
+  const { call, folder } = await place();
+  await call('train', '--run-name', 'a', ...QUICK);
+  const teacher = join(folder, 'output/runs/a/teacher.safetensors');
+  const { code, stderr } = await call('distill', '--teacher', teacher, option, value, ...QUICK);
+  expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/hint: .*--dataset/) });
+});
