@@ -2,17 +2,16 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { FlowstepError } from '../errors.ts';
 import { distillNode } from '../nodes/distill.ts';
 import { loadModelNode } from '../nodes/load-model.ts';
 import type { Roots } from '../nodes/node-context.ts';
 import { onlineFlowNode } from '../nodes/online-flow.ts';
 import { adoptPaths } from './adopt-paths.ts';
+import { addDatasetOptions } from './dataset-options.ts';
 import { addEngineOptions } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
-import { addNodeOptions, type NodeOptions } from './node-options.ts';
+import { addNodeOptions } from './node-options.ts';
 import {
-  addDatasetOptions,
   addTrainingOptions,
   outputName,
   type PlannedNode,
@@ -53,13 +52,12 @@ export function addDistillCommand(program: Command, io: Io): void {
     heading: 'Online flow',
     prefix: 'online-',
   });
-  const data = addDatasetOptions(command);
+  // Distilling needs no data; it is for --real-alpha, --gan-weight and --evaluate-every.
+  const data = addDatasetOptions(command, 'none');
   command.action(async (given: DistillChoice & Record<string, unknown>) => {
     const before = rootsOf(given, io);
     const { models, roots } = planModels(given, before, io);
-    requireDataset(data, given);
-    const wanted = { dataset: given['dataset'] !== undefined, prompts: given.prompts };
-    const found = planData(data, given, wanted, roots, io);
+    const found = planData(data, given, { prompts: given.prompts }, roots, io);
     const trained = planFeatures(distilling.values(given), before, found.roots, io);
     const more = Object.entries({
       dataset: found.dataset,
@@ -122,13 +120,4 @@ function planModels(given: DistillChoice, before: Roots, io: Io): PlannedModels 
     ]),
   );
   return { models, roots };
-}
-
-/** Distilling needs no data; it is for --real-alpha, --gan-weight and --evaluate-every. */
-function requireDataset(data: NodeOptions, given: Readonly<Record<string, unknown>>): void {
-  const [lost] = given['dataset'] === undefined ? data.given(given) : [];
-  if (lost === undefined) return;
-  throw new FlowstepError('USAGE', `${lost} needs --dataset`, {
-    hint: 'Name the data set, or leave its options out: a student needs no data.',
-  });
 }

@@ -14,21 +14,24 @@ import {
   tableLines,
   words,
 } from '../nodes/evaluation-table.ts';
+import { readGuidance } from '../nodes/guidance-inputs.ts';
 import { FlowDatasetSchema } from '../nodes/handles.ts';
 import type { NodeContext } from '../nodes/node-context.ts';
 import { writePng } from '../nodes/pictures/picture.ts';
 import { openPrompts } from '../trainer/data/prompts.ts';
 import { FeatureExtractor } from '../trainer/metrics/extractor.ts';
 import { withLora } from '../trainer/run/lora-model.ts';
-import type { FlowModel } from '../trainer/run/model.ts';
+import { type FlowModel, type ModelInfo, UNKNOWN_DATASET } from '../trainer/run/model.ts';
 import { loadModel } from '../trainer/run/model-file.ts';
 import { answer, JSON_HELP } from './answer.ts';
+import { addDatasetOptions } from './dataset-options.ts';
 import { addEngineOptions } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
+import { datasetOfModel, otherDataNotices } from './model-data.ts';
 import { addNodeOptions, type NodeOptions } from './node-options.ts';
 import { PROMPTS_OPTION } from './options.ts';
 import { foundFile } from './sample.ts';
-import { addDatasetOptions, planDataset, rootsOf } from './training.ts';
+import { planData, rootsOf } from './training.ts';
 
 interface EvalChoice {
   readonly model: string;
@@ -56,13 +59,16 @@ export function addEvalCommand(program: Command, io: Io): void {
     .addHelpText(
       'before',
       examples(
-        'flowstep eval --model output/runs/student/student.safetensors --teacher output/runs/teacher/teacher.safetensors --dataset 8g',
+        'flowstep eval --model output/runs/student/student.safetensors --teacher output/runs/teacher/teacher.safetensors',
         'flowstep eval --model models/fashion/student.safetensors --dataset fashion-mnist --split test --features models/fashion/features.onnx --metrics fid,recall',
         'flowstep eval --model student.safetensors --teacher teacher.safetensors --dataset checker --plot out.png --json',
       ),
     );
   const table = addNodeOptions(command, { node: evaluateNode, heading: 'Evaluation' });
-  const data = addDatasetOptions(command);
+  const data = addDatasetOptions(
+    command,
+    "the model's own, if it is points, Fashion-MNIST or CIFAR-10",
+  );
   command.action((given: Given) =>
     answer(
       io,
@@ -88,22 +94,25 @@ async function evaluate(given: Given, table: NodeOptions, data: NodeOptions, io:
     signal: io.signal,
     onProgress: ({ counts, step, steps }) => io.log.status(`${counts} ${step}/${steps}`),
   };
-  const dataset = await openData(given, data, context, io);
+  const trained = model.info.dataset;
+  const dataset = await openData(given, data, trained, context, io);
   using extractor = features ? await FeatureExtractor.open(foundFile(features, io)) : undefined;
   const report = await evaluationTable(
     {
       ...{ ...fields, model, teacher, dataset, extractor, prompts, steps, solvers },
+      guidance: readGuidance(fields),
       metrics: words(fields.metrics),
     },
     context,
   );
   io.log.status('');
-  for (const notice of report.notices) io.log.line(`note: ${notice}`);
+  const notices = [...otherDataNotices(trained, dataset), ...report.notices];
+  for (const notice of notices) io.log.line(`note: ${notice}`);
   if (plot !== undefined) {
     await mkdir(dirname(plot), { recursive: true });
     await writePng(plot, evaluationPlot(report));
   }
-  return { ...report, ...(plot !== undefined && { plot }) };
+  return { ...report, notices, ...(plot !== undefined && { plot }) };
 }
 
 async function openModel({ model, lora }: Given, io: Io): Promise<FlowModel> {
@@ -120,12 +129,27 @@ async function openTeacher(file: string | undefined, io: Io): Promise<FlowModel 
   });
 }
 
-/** The data set that the options of Flow Dataset name. */
-async function openData(given: Given, data: NodeOptions, context: NodeContext, io: Io) {
-  const { node, roots } = planDataset(data, given, context.roots, io);
+/** The data set that the options of Flow Dataset name, otherwise the model's own. */
+async function openData(
+  given: Given,
+  data: NodeOptions,
+  trained: ModelInfo['dataset'],
+  context: NodeContext,
+  io: Io,
+) {
+  const usual = datasetOfModel(trained);
+  const { dataset, roots } = planData(data, given, { usual }, context.roots, io);
+  if (!dataset) throw withoutData(trained);
   const there = { ...context, roots, onNotice: (message: string) => io.log.line(message) };
-  const { outputs } = await datasetNode.run(node.values, there);
+  const { outputs } = await datasetNode.run(dataset.values, there);
   return openDataset(FlowDatasetSchema.parse(outputs['dataset']), there);
+}
+
+function withoutData({ name }: ModelInfo['dataset']): FlowstepError {
+  const on = name === UNKNOWN_DATASET ? 'does not say what it was trained on' : `is of ${name}`;
+  return new FlowstepError('USAGE', `--dataset is missing: the model ${on}`, {
+    hint: 'Name what to compare with: --folder DIR --size N with the side of the pictures, --latents FILE, or --dataset.',
+  });
 }
 
 /** Before any work is done. */

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { readRoots } from '../config.ts';
+import { FlowstepError } from '../errors.ts';
 import { sha256OfFile } from '../trainer/files/hash.ts';
 import { SafetensorsFile } from '../trainer/files/safetensors.ts';
 import { featuresOfFile } from '../trainer/metrics/feature-source.ts';
@@ -31,18 +32,20 @@ interface MetricsOptions {
 /** Tensors that files of features hold. */
 const FEATURES = 'features';
 const LOGITS = 'logits';
+/** What `flowstep sample` writes: points are features of themselves. */
+const SAMPLES = 'samples';
 /** Metadata key with the name of what made the features. */
 const EXTRACTOR = 'extractor';
-/** Stands for the extractor when the files do not name one and the same. */
-const UNNAMED = 'features';
-
 /** Adds the command to the program. */
 export function addMetricsCommand(program: Command, io: Io): void {
   addEngineOptions(program.command('metrics'))
     .description(
       'Compare generated with real samples by their features: FID, KID, precision, recall, density, coverage, Inception score.',
     )
-    .requiredOption('--real <FILE>', `features of real samples: .safetensors with "${FEATURES}"`)
+    .requiredOption(
+      '--real <FILE>',
+      `features of real samples: .safetensors with "${FEATURES}", or "${SAMPLES}" of points`,
+    )
     .requiredOption('--fake <FILE>', `features of generated samples, and "${LOGITS}" if there are`)
     .option(
       '--metrics <LIST>',
@@ -77,8 +80,9 @@ export function addMetricsCommand(program: Command, io: Io): void {
 async function compare(options: MetricsOptions, io: Io) {
   await using realFile = await SafetensorsFile.open(options.real);
   await using fakeFile = await SafetensorsFile.open(options.fake);
-  const real = featuresOfFile(realFile, FEATURES);
-  const fake = featuresOfFile(fakeFile, FEATURES);
+  const [realTensor, fakeTensor] = [tensorOf(realFile), tensorOf(fakeFile)];
+  const real = featuresOfFile(realFile, realTensor);
+  const fake = featuresOfFile(fakeFile, fakeTensor);
   const names = [realFile, fakeFile].map(({ header }) => header.metadata[EXTRACTOR]);
   const isNamed = names[0] !== undefined && names[0] === names[1];
   const notices: string[] = [];
@@ -88,10 +92,16 @@ async function compare(options: MetricsOptions, io: Io) {
       `the files name ${a} and ${b}: scores between different feature spaces mean nothing`,
     );
   }
-  const extractor = isNamed ? names[0]! : UNNAMED;
+  if (realTensor !== fakeTensor) {
+    notices.push(
+      `one file holds ${realTensor}, the other ${fakeTensor}: scores between the two mean nothing unless they are alike`,
+    );
+  }
+  // Where the files name no extractor, scores are called after what is compared.
+  const extractor = isNamed ? names[0]! : realTensor;
   const realStatistics = async () => {
     const folder = join(readRoots(io.environment).output, 'cache', 'metrics');
-    const key = `${FEATURES} ${await sha256OfFile(options.real)}`;
+    const key = `${realTensor} ${await sha256OfFile(options.real)}`;
     const kept = await cachedStatistics(folder, key, () => featureStatistics(real, io.signal));
     if (kept.problem !== undefined) notices.push(`statistics are not kept: ${kept.problem}`);
     return kept.statistics;
@@ -122,6 +132,21 @@ async function compare(options: MetricsOptions, io: Io) {
     scores: result.scores,
     notices,
   };
+}
+
+/** The tensor that is compared. Throws SHAPE_MISMATCH for pictures, which no extractor has seen. */
+function tensorOf({ path, header }: SafetensorsFile): string {
+  const samples = header.tensors.get(SAMPLES);
+  if (header.tensors.has(FEATURES) || !samples) return FEATURES;
+  if (samples.shape.length <= 2) return SAMPLES;
+  throw new FlowstepError(
+    'SHAPE_MISMATCH',
+    `${path}: holds samples of [${samples.shape.slice(1).join(', ')}], and no "${FEATURES}" of them`,
+    {
+      file: path,
+      hint: 'Pictures are compared by what an extractor sees in them: flowstep eval --model FILE --features FILE.onnx does both.',
+    },
+  );
 }
 
 function scoreLines(scores: readonly Score[]): string[] {

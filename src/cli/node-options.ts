@@ -10,26 +10,49 @@ export interface NodeOptionsRule {
   readonly heading: string;
   /** Before each option's name, as in --online-updates. */
   readonly prefix?: string;
-  /** Options whose name differs from the input's. */
-  readonly names?: Readonly<Record<string, string>>;
+  /** By input, how its option differs from it. */
+  readonly changes?: Readonly<Record<string, OptionChange>>;
+}
+
+export interface OptionChange {
+  /** The option's name. */
+  readonly name?: string;
+  /** What it does, in place of the input's tooltip. */
+  readonly text?: string;
+  /** What the help says is taken when it is not given. */
+  readonly usual?: string;
+  /** A choice of the input that the command cannot offer. */
+  readonly without?: string;
+}
+
+/** An option that was given, `--latents` say, and the input that it is for. */
+export interface GivenOption {
+  readonly input: string;
+  readonly option: string;
 }
 
 /** The options that one node gave a command. */
 export interface NodeOptions {
   readonly node: FlowNode;
-  /** The node's widget inputs with their defaults, and the values that were given in place of them. */
-  values(given: Readonly<Record<string, unknown>>): Record<string, unknown>;
-  /** Names of the options that were given, `--steps` and so on. */
-  given(given: Readonly<Record<string, unknown>>): string[];
+  /** The node's widget inputs: what was given, otherwise what is `usual` here, otherwise their defaults. */
+  values(
+    given: Readonly<Record<string, unknown>>,
+    usual?: Readonly<Record<string, unknown>>,
+  ): Record<string, unknown>;
+  /** The options that were given. */
+  given(given: Readonly<Record<string, unknown>>): GivenOption[];
+  /** The option of an input, `--latents` say. */
+  optionOf(input: string): string;
 }
 
 /** Adds an option for each widget input; inputs that only a link can give have none. */
 export function addNodeOptions(command: Command, rule: NodeOptionsRule): NodeOptions {
-  const { node, heading, prefix = '', names = {} } = rule;
+  const { node, heading, prefix = '', changes = {} } = rule;
   const inputs = node.definition.inputs.filter(({ type }) => isWidgetType(type));
   const options = inputs.map((input) => {
-    const name = prefix + (names[input.name] ?? input.name).replaceAll('_', '-');
-    const option = nodeOption(name, input, node).helpGroup(`${heading}:`);
+    const change = changes[input.name] ?? {};
+    const name = prefix + (change.name ?? input.name).replaceAll('_', '-');
+    const option = nodeOption(name, input, change, node).helpGroup(`${heading}:`);
     command.addOption(option);
     return { input, option };
   });
@@ -37,14 +60,20 @@ export function addNodeOptions(command: Command, rule: NodeOptionsRule): NodeOpt
     given[option.attributeName()] !== undefined;
   return {
     node,
-    values: (given) =>
+    values: (given, usual = {}) =>
       Object.fromEntries(
         options
-          .map(({ input, option }) => [input.name, given[option.attributeName()] ?? input.default])
+          .map(({ input: { name, default: own }, option }) => [
+            name,
+            given[option.attributeName()] ?? usual[name] ?? own,
+          ])
           .filter(([, value]) => value !== undefined),
       ),
     given: (given) =>
-      options.filter((option) => isGiven(given, option)).map(({ option }) => `--${option.name()}`),
+      options
+        .filter((option) => isGiven(given, option))
+        .map(({ input, option }) => ({ input: input.name, option: `--${option.name()}` })),
+    optionOf: (name) => `--${options.find(({ input }) => input.name === name)!.option.name()}`,
   };
 }
 
@@ -58,14 +87,21 @@ const PLACEHOLDERS: Readonly<Record<string, string>> = {
 };
 
 /** The default stands in the help alone: whether an option was given must stay known. */
-function nodeOption(name: string, input: InputDefinition, node: FlowNode): Option {
-  const { type, min, max, options, tooltip } = input;
+function nodeOption(
+  name: string,
+  input: InputDefinition,
+  { text = input.tooltip, usual, without }: OptionChange,
+  node: FlowNode,
+): Option {
+  const { type, min, max, options } = input;
   const range = min === undefined ? [] : [`${min} to ${max}`];
-  const start = input.default === undefined || input.default === '' ? [] : [input.default];
+  const start = [usual ?? input.default].filter((value) => value !== undefined && value !== '');
   const notes = [...range, ...start.map((value) => `default: ${value}`)].join('; ');
-  const text = notes === '' ? tooltip : `${tooltip} (${notes})`;
-  const option = new Option(`--${name} ${PLACEHOLDERS[type] ?? '<VALUE>'}`, text);
-  return options ? option.choices(options) : option.argParser(parserOf(input, node));
+  const help = notes === '' ? text : `${text} (${notes})`;
+  const option = new Option(`--${name} ${PLACEHOLDERS[type] ?? '<VALUE>'}`, help);
+  return options
+    ? option.choices(options.filter((choice) => choice !== without))
+    : option.argParser(parserOf(input, node));
 }
 
 function parserOf(input: InputDefinition, node: FlowNode): (text: string) => unknown {

@@ -1,11 +1,12 @@
 /** @file `flowstep train`: a flow matching teacher from data, without a workflow file. */
 import type { Command } from 'commander';
 import { trainTeacherNode } from '../nodes/train-teacher.ts';
+import { POINT_SET_NAMES } from '../trainer/data/points.ts';
+import { addDatasetOptions } from './dataset-options.ts';
 import { addEngineOptions } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
-import { addNodeOptions } from './node-options.ts';
+import { addNodeOptions, type OptionChange } from './node-options.ts';
 import {
-  addDatasetOptions,
   addTrainingOptions,
   planData,
   planFeatures,
@@ -13,6 +14,41 @@ import {
   runPlan,
   type TrainingChoice,
 } from './training.ts';
+
+/** What is learned where no data set is named. */
+const USUAL_DATA = { source: '8g' } as const;
+
+/**
+ * What is taken for pictures and latents where nothing is said, as in workflows/train-on-folder.json: the node's own
+ * defaults are for points in the plane.
+ */
+const USUAL_BEYOND_POINTS = {
+  network: 'dit-s',
+  batch: 64,
+  learning_rate: 3e-4,
+  warmup: 500,
+  ema_decay: 0.999,
+} as const;
+/** The same for times of training; another density has the node's range, as not every one can go to 1. */
+const USUAL_TIMES = { density: 'logit-normal', t_min: 0, t_max: 1 } as const;
+
+function usualFor(source: unknown, given: Readonly<Record<string, unknown>>) {
+  if (POINT_SET_NAMES.some((name) => name === source)) return {};
+  const { density = USUAL_TIMES.density } = given;
+  return { ...USUAL_BEYOND_POINTS, ...(density === USUAL_TIMES.density && USUAL_TIMES) };
+}
+
+/** Both defaults, for the help. */
+function usualTexts(): Record<string, OptionChange> {
+  const all = { ...USUAL_BEYOND_POINTS, ...USUAL_TIMES };
+  const { inputs } = trainTeacherNode.definition;
+  return Object.fromEntries(
+    Object.entries(all).map(([name, value]) => {
+      const points = inputs.find((input) => input.name === name)!.default;
+      return [name, { usual: `${points} for points, ${value} for other data` }];
+    }),
+  );
+}
 
 /** Adds the command to the program. */
 export function addTrainCommand(program: Command, io: Io): void {
@@ -22,17 +58,22 @@ export function addTrainCommand(program: Command, io: Io): void {
       'before',
       examples(
         'flowstep train --dataset 8g --network mlp-2d --steps 6000',
-        'flowstep train --dataset fashion-mnist --network unet-fashion --batch 64 --run-name fashion',
-        'flowstep train --dataset folder --folder pictures --size 32 --network dit-s',
+        'flowstep train --dataset fashion-mnist --network unet-fashion --run-name fashion',
+        'flowstep train --folder pictures --size 32',
       ),
     );
-  const data = addDatasetOptions(command);
-  const training = addNodeOptions(command, { node: trainTeacherNode, heading: 'Training' });
+  const data = addDatasetOptions(command, USUAL_DATA.source);
+  const training = addNodeOptions(command, {
+    node: trainTeacherNode,
+    heading: 'Training',
+    changes: usualTexts(),
+  });
   command.action(async (given: TrainingChoice & Record<string, unknown>) => {
     const before = rootsOf(given, io);
-    const wanted = { dataset: true, prompts: given.prompts };
+    const wanted = { usual: USUAL_DATA, prompts: given.prompts };
     const { dataset, prompts, roots } = planData(data, given, wanted, before, io);
-    const trained = planFeatures(training.values(given), before, roots, io);
+    const trainingValues = training.values(given, usualFor(dataset!.values['source'], given));
+    const trained = planFeatures(trainingValues, before, roots, io);
     const values = {
       dataset: ['1', 0],
       ...trained.values,

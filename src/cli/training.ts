@@ -7,7 +7,6 @@ import { executeWorkflow } from '../host/executor.ts';
 import { requireValid } from '../host/validate.ts';
 import { apiForm, parseWorkflow } from '../host/workflow.ts';
 import { allNodes } from '../nodes/all-nodes.ts';
-import { datasetNode } from '../nodes/dataset.ts';
 import type { FlowNode } from '../nodes/define-node.ts';
 import type { Roots } from '../nodes/node-context.ts';
 import { promptSetNode } from '../nodes/prompt-set.ts';
@@ -15,9 +14,10 @@ import { isInside } from '../nodes/root-files.ts';
 import { atomicWrite } from '../trainer/files/atomic-write.ts';
 import { adoptPaths } from './adopt-paths.ts';
 import { JSON_HELP } from './answer.ts';
+import { datasetValues, type NamedDataset } from './dataset-options.ts';
 import { executeForPeople } from './execute.ts';
 import type { Io } from './io.ts';
-import { addNodeOptions, type NodeOptions } from './node-options.ts';
+import type { NodeOptions } from './node-options.ts';
 import { PROMPTS_OPTION } from './options.ts';
 
 export interface TrainingChoice {
@@ -52,36 +52,25 @@ export function addTrainingOptions(command: Command): Command {
     );
 }
 
-/** The options of Flow Dataset; the data set itself is --dataset. */
-export function addDatasetOptions(command: Command): NodeOptions {
-  const names = { source: 'dataset', file: 'latents' };
-  return addNodeOptions(command, { node: datasetNode, heading: 'Data', names });
-}
-
 /** Inputs of Flow Dataset that name files or folders. */
 const DATA_PATHS = ['images', 'labels', 'folder', 'file'] as const;
 
-/** The data set's node with the paths that were typed, and the folders to find them in. */
-export function planDataset(
-  options: NodeOptions,
-  given: Readonly<Record<string, unknown>>,
-  before: Roots,
-  io: Io,
-): { node: PlannedNode; roots: Roots } {
-  const { dataset, roots } = planData(options, given, { dataset: true }, before, io);
-  return { node: dataset!, roots };
-}
-
-/** As `planDataset`, where a data set is wanted, and a node for the prompts, where there are any. */
+/**
+ * The data set's node with the paths that were typed, a node for the prompts, where there are any, and the folders to find
+ * them in. `usual` is the data set where the options name none. Throws as `datasetValues`.
+ */
 export function planData(
   options: NodeOptions,
   given: Readonly<Record<string, unknown>>,
-  wanted: { readonly dataset: boolean; readonly prompts?: string | undefined },
+  wanted: {
+    readonly usual?: NamedDataset | undefined;
+    readonly prompts?: string | undefined;
+  },
   before: Roots,
   io: Io,
 ): { dataset?: PlannedNode; prompts?: PlannedNode; roots: Roots } {
-  const values = wanted.dataset ? options.values(given) : {};
-  const typed = DATA_PATHS.map((name) => [name, String(values[name] ?? '')]);
+  const values = datasetValues(options, given, wanted.usual);
+  const typed = DATA_PATHS.map((name) => [name, String(values?.[name] ?? '')]);
   const { prompts = '' } = wanted;
   // Flow Prompt Set looks below the output folder too, where it keeps its own files.
   const kept = outputName(prompts, before);
@@ -90,7 +79,7 @@ export function planData(
   tellRoot(io, before, roots, 'data', 'FLOWSTEP_DATA');
   const { prompts: promptsPath, ...dataPaths } = paths;
   return {
-    ...(wanted.dataset && { dataset: { node: options.node, values: { ...values, ...dataPaths } } }),
+    ...(values && { dataset: { node: options.node, values: { ...values, ...dataPaths } } }),
     ...(prompts && { prompts: { node: promptSetNode, values: { file: kept ?? promptsPath } } }),
     roots,
   };

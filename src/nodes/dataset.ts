@@ -60,6 +60,21 @@ const inputs = z.object({
 
 type Values = z.infer<typeof inputs>;
 
+/** Inputs that each source reads; the others mean nothing to it. */
+export const INPUTS_OF_SOURCE: Readonly<
+  Record<Values['source'], readonly Exclude<keyof Values, 'source'>[]>
+> = {
+  '8g': [],
+  moons: [],
+  checker: [],
+  'fashion-mnist': ['split', 'flip'],
+  idx: ['images', 'labels', 'flip'],
+  folder: ['folder', 'size', 'channels', 'flip', 'classes', 'captions'],
+  cifar10: ['split', 'flip'],
+  latents: ['file'],
+  images: ['image', 'size', 'channels', 'flip'],
+};
+
 export const datasetNode = defineNode({
   id: 'FlowstepDataset',
   displayName: 'Flow Dataset',
@@ -133,11 +148,14 @@ async function sourceOf(values: Values, context: NodeContext): Promise<DatasetSo
   }
 }
 
-function requirePath(values: Values, field: 'images' | 'folder' | 'file', message: string): void {
+/** Options of the command line that stand for inputs. */
+const OPTIONS = { images: '--images', folder: '--folder', file: '--latents' } as const;
+
+function requirePath(values: Values, field: keyof typeof OPTIONS, message: string): void {
   if (values[field] !== '') return;
   throw new FlowstepError('DATASET_INVALID', message, {
     field,
-    hint: `Set ${field} to a path below the data folder.`,
+    hint: `Set ${field} to a path below the data folder, or give ${OPTIONS[field]} any path.`,
   });
 }
 

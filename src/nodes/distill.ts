@@ -312,6 +312,6 @@ async function realDataOf(
   if (inputs.dataset) return { ...weights, dataset: await openDataset(inputs.dataset, context) };
   throw new FlowstepError('WORKFLOW_INVALID', 'real_alpha below 1 needs real data', {
     field: 'dataset',
-    hint: 'Connect Flow Dataset, or set real_alpha and real_beta to 1.',
+    hint: 'Connect Flow Dataset (or give --dataset), or set real_alpha and real_beta to 1.',
   });
 }

@@ -11,6 +11,7 @@ import { Progress } from '../trainer/run/progress.ts';
 import { type OnStep, sample } from '../trainer/run/sample.ts';
 import type { Solver } from '../trainer/run/sample-request.ts';
 import { float32, type Shape, sizeOf, type Tensor } from '../trainer/tensor.ts';
+import { requireGuidable } from './guidance-inputs.ts';
 import type { NodeContext } from './node-context.ts';
 import { pictureGrid } from './pictures/grid.ts';
 import { type Picture, samplesToImageTensor, toImageTensor } from './pictures/picture.ts';
@@ -46,6 +47,7 @@ export async function drawSamples(
   onProgress?: NodeContext['onProgress'],
 ): Promise<Tensor<'float32'>> {
   requireFittingSolver(model, request.solver);
+  if (request.guidance) requireGuidable(model.info.network);
   const condition = await conditionFor(model, request);
   const shape = [request.count, ...sampleShape(model.info.network)];
   const { solver, steps, seed, indices, guidance, negative } = request;

@@ -24,7 +24,7 @@ const SEED = 1;
 export const EvaluationFieldsSchema = z.object({
   features: z.string().default('').meta({
     tooltip:
-      'For pictures: an .onnx extractor below the models folder, such as fashion/features.onnx. Scores carry its name.',
+      'For pictures: an .onnx extractor below the models folder, such as fashion/features.onnx. Scores carry its name. Empty = fine-detail-gap alone.',
   }),
   count: z.int().min(2).max(100_000).default(10_000).meta({
     tooltip: 'Samples of each row: more are surer; compare only scores of equally many.',

@@ -9,6 +9,7 @@ import { checkMeasure, measureModel } from '../trainer/metrics/measure-model.ts'
 import { networkEvaluations } from '../trainer/metrics/measured-sampler.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { Progress } from '../trainer/run/progress.ts';
+import { requireGuidable } from './guidance-inputs.ts';
 import type { NodeContext } from './node-context.ts';
 import type { Picture } from './pictures/picture.ts';
 import { scorePlot } from './pictures/score-plot.ts';
@@ -75,6 +76,7 @@ export async function evaluationTable(
 ): Promise<EvaluationReport> {
   const { dataset, extractor, count, draws, metrics, seed, prompts, guidance } = request;
   const plan = planRows(request);
+  if (guidance) requireGuided(plan);
   for (const { info } of new Set(plan.map(({ model }) => model))) {
     checkMeasure(info.network, dataset, extractor, { metrics, count });
   }
@@ -114,6 +116,18 @@ export async function evaluationTable(
     rows,
     notices: [...notices],
   };
+}
+
+/** Throws VALUE_OUT_OF_RANGE where guidance would change nothing that is measured. */
+function requireGuided(plan: readonly PlannedRow[]): void {
+  const flows = plan.filter(({ solver }) => solver !== 'one-step');
+  for (const { model } of flows) requireGuidable(model.info.network);
+  if (flows.length > 0) return;
+  throw new FlowstepError(
+    'VALUE_OUT_OF_RANGE',
+    'guidance is for flows of many steps: a student has its own built in',
+    { field: 'cfg', hint: 'Set cfg to 1 (leave --cfg out), or name a teacher beside the student.' },
+  );
 }
 
 function planRows({ model, teacher, steps, solvers }: TableRequest): PlannedRow[] {

@@ -43,7 +43,7 @@ export async function readGanInputs(
   if (!inputs.dataset) {
     throw new FlowstepError('WORKFLOW_INVALID', 'gan_weight above 0 needs data to compare with', {
       field: 'dataset',
-      hint: "Connect Flow Dataset (real pictures, or the teacher's samples through its image input), or set gan_weight to 0.",
+      hint: "Connect Flow Dataset (real pictures, or the teacher's samples through its image input) or give --dataset, or set gan_weight to 0.",
     });
   }
   return {

@@ -205,5 +205,5 @@ function fittingHint(dataset: Dataset, prompts: TextShape | undefined): string {
   );
   return fitting.length > 0
     ? `Networks that fit this data set: ${fitting.join(', ')}.`
-    : 'No network preset fits this data set; pictures can be resized by size in Flow Dataset, to 64 say.';
+    : 'No network preset fits this data set; pictures can be resized by size in Flow Dataset (--size), to 64 say.';
 }

@@ -1,5 +1,6 @@
 /** @file Train Flow Teacher: flow matching from data to a FLOW_MODEL. */
 import { z } from 'zod';
+import type { Dataset } from '../trainer/data/dataset.ts';
 import { TeacherTrainer } from '../trainer/run/teacher-trainer.ts';
 import { whole } from '../trainer/runtime/whole.ts';
 import {
@@ -20,6 +21,7 @@ import {
   FlowReportSchema,
 } from './handles.ts';
 import { NETWORK_PRESET_NAMES, networkFor } from './network-presets.ts';
+import type { NodeContext } from './node-context.ts';
 import { evaluationFingerprint, evaluationInputs, openEvaluation } from './training-evaluation.ts';
 import { runTraining } from './training-run.ts';
 
@@ -70,6 +72,7 @@ export const trainTeacherNode = defineNode({
     const prompts = await openPromptSet(inputs.prompts, context);
     const network = networkFor(inputs.network, dataset, prompts);
     const options = loopOptions(inputs);
+    tellLargeBatch(options.batch, dataset, context);
     using evaluation = await openEvaluation(inputs, { network, dataset, prompts }, context);
     const job = {
       dataset,
@@ -93,3 +96,11 @@ export const trainTeacherNode = defineNode({
     };
   },
 });
+
+/** Such a batch has most samples several times over: it takes the time of a large one, and is worth a small one. */
+function tellLargeBatch(batch: number, { name, whole }: Dataset, context: NodeContext): void {
+  if (!whole || batch <= whole.count) return;
+  context.onNotice?.(
+    `the batch of ${batch} is larger than ${name}, which has ${whole.count} samples: a smaller one trains as well and faster`,
+  );
+}

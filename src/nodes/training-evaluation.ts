@@ -29,7 +29,7 @@ export const evaluationInputs = {
   features: z.string().default('').meta({
     advanced: true,
     tooltip:
-      'For evaluations of pictures: an .onnx extractor below the models folder, such as fashion/features.onnx.',
+      'For evaluations of pictures: an .onnx extractor below the models folder, such as fashion/features.onnx, whose FID chooses the best model; empty = their fine detail chooses it.',
   }),
   evaluate_count: z.int().min(2).max(100_000).default(2000).meta({
     advanced: true,
@@ -77,9 +77,10 @@ export async function openEvaluation(
   }
 
   function evaluationOf(data: Dataset, seenBy: FeatureExtractor | undefined) {
-    const { metric, name } = decidingScore(data, seenBy);
+    const { metric, name, notice } = decidingScore(data, seenBy);
     const metrics = metric === 'energy-distance' ? [metric, 'modes-covered'] : [metric];
     checkMeasure(network, data, seenBy, { metrics, count });
+    if (notice !== undefined) context.onNotice?.(notice);
     const told = new Set<string>();
     const options = { metrics, count, draws: 1, steps: TEACHER_STEPS, seed: SEED, prompts };
     return {
@@ -113,6 +114,6 @@ export async function evaluationFingerprint(
 function withoutData(): FlowstepError {
   return new FlowstepError('WORKFLOW_INVALID', 'evaluations need data to compare with', {
     field: 'evaluate_data',
-    hint: 'Connect Flow Dataset to evaluate_data, or set evaluate_every to 0.',
+    hint: 'Connect Flow Dataset to evaluate_data (or give --dataset), or set evaluate_every to 0.',
   });
 }

@@ -165,3 +165,43 @@ describe('refuses', () => {
     expect(stderr).toContain('"fdd" is not one of fid, kid,');
   });
 });
+
+describe('files of samples', () => {
+  async function compare(shape: readonly number[], tensors = ['samples', 'samples']) {
+    const folder = await tempFolder();
+    const files = tensors.map((name, i) => [name, join(folder, `${i}.safetensors`)] as const);
+    for (const [i, [name, file]] of files.entries()) {
+      const data = normals(
+        shape[0]!,
+        shape.slice(1).reduce((a, b) => a * b, 1),
+        i,
+      ).data;
+      const tensor = float32(Float32Array.from(data as Float32Array), shape);
+      await writeSafetensors(file, new Map([[name, tensor]]));
+    }
+    const [real, fake] = files.map(([, file]) => file);
+    const args = ['metrics', '--real', real!, '--fake', fake!, '--json'];
+    return JSON.parse((await callCli(args, { FLOWSTEP_OUTPUT: folder })).stdout);
+  }
+
+  test('of points are compared as they are', async () => {
+    const { ok, extractor, scores, notices } = await compare([40, 2]);
+    expect({ ok, extractor }).toEqual({ ok: true, extractor: 'samples' });
+    expect(scores.map(({ name }: { name: string }) => name)).toContain('energy distance (samples)');
+    expect(notices).toEqual(['KID: subsets of 40 samples, not of 1000 as is usual']);
+  });
+
+  test('beside a file of features are told', async () => {
+    const { notices } = await compare([40, 2], ['features', 'samples']);
+    expect(notices).toContainEqual(expect.stringContaining('one file holds features'));
+  });
+
+  test('of pictures are refused with what to do instead', async () => {
+    const { error } = await compare([4, 1, 3, 3]);
+    expect(error).toMatchObject({
+      code: 'SHAPE_MISMATCH',
+      message: expect.stringContaining('holds samples of [1, 3, 3]'),
+      hint: expect.stringContaining('flowstep eval'),
+    });
+  });
+});

@@ -92,6 +92,7 @@ describe('flowstep sample', () => {
     ['euler from a student', 'student', ['--solver', 'euler'], 1, /cannot be sampled by euler/],
     ['more steps than trained', 'student', ['--steps', '4'], 1, /steps must be .* 1 to 1, not 4/],
     ['a label without classes', 'student', ['--label', '0'], 1, /model without classes/],
+    ['guidance without classes', 'teacher', ['--cfg', '5'], 1, /the model takes neither/],
   ] as const)('refuses %s', async (_, role, more, exitCode, message) => {
     const folder = await tempFolder();
     const model = await writeModel(join(folder, 'm.safetensors'), role);

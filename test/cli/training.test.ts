@@ -240,7 +240,7 @@ describe('flowstep distill', () => {
   test.each([
     [[], 2, /required option '--teacher <FILE>' not specified/],
     [['--teacher', 'none.safetensors'], 1, /there is no model file none.safetensors/],
-    [['--teacher', 'x', '--folder', 'pictures'], 2, /--folder needs --dataset/],
+    [['--teacher', 'x', '--size', '32'], 2, /--size needs --dataset/],
     [['--teacher', 'x', '--updates', '3'], 2, /unknown option '--updates'/],
   ] as const)('%j exits with %i', async (args, exitCode, message) => {
     const { call } = await makePlace();

@@ -3,7 +3,7 @@ import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { datasetNode } from '../../src/nodes/dataset.ts';
+import { datasetNode, INPUTS_OF_SOURCE } from '../../src/nodes/dataset.ts';
 import { openDataset } from '../../src/nodes/datasets.ts';
 import { type FlowDatasetHandle, FlowDatasetSchema } from '../../src/nodes/handles.ts';
 import type { NodeContext, Roots } from '../../src/nodes/node-context.ts';
@@ -63,6 +63,21 @@ describe.each(Object.entries(SOURCES))('source %s', (source, prepare) => {
     const again = await openDataset(handle, makeContext({ ...roots }));
     expect(again.batch(1, 2, 30)).toEqual(opened.batch(1, 2, 30));
     expect(await name(inputs, makeContext(roots))).toEqual(handle);
+  });
+
+  test('reads no input but its own', async () => {
+    const roots = await makeRoots();
+    const inputs = { source, ...(await prepare(roots)) };
+    const handle = await name(inputs, makeContext(roots));
+    const others = {
+      ...{ split: 'test', images: 'x', labels: 'x', folder: 'x', size: 24, channels: 'grey' },
+      ...{ flip: true, classes: 'folders', captions: 'files', file: 'x' },
+    };
+    const own: readonly string[] = INPUTS_OF_SOURCE[source as keyof typeof INPUTS_OF_SOURCE];
+    const changed = Object.entries(others).filter(([input]) => !own.includes(input));
+    expect(changed.length).toBeGreaterThan(0);
+    const again = { ...inputs, ...Object.fromEntries(changed) };
+    expect(await name(again, makeContext(roots))).toEqual(handle);
   });
 });
 

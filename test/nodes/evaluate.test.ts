@@ -94,8 +94,17 @@ describe('Evaluate Flow', () => {
     expect(here.notices[0]).toContain('30 samples against pictures.idx in the space of pixels');
   });
 
+  test('measures fine detail alone without an extractor, and says so', async () => {
+    const here = await site(TINY_DIT);
+    const inputs = { model: here.student, dataset: await picturesOf(here), ...SMALL };
+    const { outputs } = await run('FlowstepEvaluate', inputs, here.context);
+    const report = JSON.parse(String(outputs['report']));
+    expect(Object.keys(report.rows.student.scores)).toEqual(['fine-detail gap']);
+    expect(report.notices).toEqual([expect.stringContaining('by fine detail alone')]);
+  });
+
   test.each([
-    ['pictures without an extractor', {}, 'WORKFLOW_INVALID', 'features'],
+    ['pictures without an extractor', { metrics: 'kid' }, 'WORKFLOW_INVALID', 'features'],
     ['a file that is not there', { features: 'no.onnx' }, 'FILE_NOT_FOUND', undefined],
   ])('refuses %s', async (_, changes, code, field) => {
     const here = await site(TINY_DIT);
@@ -156,6 +165,24 @@ describe('training', () => {
         expect.stringMatching(/^best energy-distance \S+ at step [23]: /),
       ]);
     }
+  });
+
+  test('chooses among models of pictures by fine detail where there is no extractor', async () => {
+    const here = await site(TINY_DIT);
+    const { context, teacher } = here;
+    const online = await onlineFlow(teacher, context);
+    const inputs = {
+      teacher,
+      online,
+      ...tiny,
+      ...evaluated,
+      evaluate_data: await picturesOf(here),
+    };
+    await run('FlowstepDistill', { ...inputs, steps: 2 }, context);
+    expect(here.notices).toEqual([
+      expect.stringContaining('by fine detail alone'),
+      expect.stringMatching(/^best fine-detail gap \S+ at step 2: /),
+    ]);
   });
 
   test('is the same run with and without evaluations, and its plot shows them', async () => {

@@ -46,6 +46,11 @@ export function requireFits(
   );
 }
 
+/** Of the same samples when every other one is mirrored. */
+export function flippedHash(hash: string): string {
+  return sha256(hash, 'flip');
+}
+
 /** A data set over `held.samples` (not copied); flipping makes it another set, with a hash of its own. */
 export function heldDataset(held: Held): Dataset {
   const { name, shape, samples, labels, classes, captions, flip } = held;
@@ -63,7 +68,7 @@ export function heldDataset(held: Held): Dataset {
     name,
     shape,
     classes,
-    hash: flip ? sha256(held.hash, 'flip') : held.hash,
+    hash: flip ? flippedHash(held.hash) : held.hash,
     ...(captions && { captions }),
     batch(seed, step, count) {
       const chosen = new Int32Array(count);

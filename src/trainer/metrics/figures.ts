@@ -21,6 +21,8 @@ export type FeatureMetric = Exclude<Metric, 'energy-distance' | 'sliced-wasserst
 
 /** Of pictures by themselves: how far their power at fine detail is from the data's. */
 export const FINE_DETAIL_GAP = 'fine-detail-gap';
+/** Among the figures. */
+export const FINE_DETAIL_GAP_NAME = 'fine-detail gap';
 
 export const PICTURE_METRICS = [...FEATURE_METRICS, FINE_DETAIL_GAP] as const;
 export type PictureMetric = FeatureMetric | typeof FINE_DETAIL_GAP;

@@ -1,4 +1,4 @@
-/** @file How far a model's pictures are from the data, in the space of a feature extractor. */
+/** @file How far a model's pictures are from the data, in the space of a feature extractor and by their detail. */
 import { FlowstepError } from '../../errors.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { type NetworkConfig, sampleShape } from '../nn/config.ts';
@@ -9,6 +9,7 @@ import { featuresOfArray } from './feature-source.ts';
 import {
   type FeatureMetric,
   FINE_DETAIL_GAP,
+  FINE_DETAIL_GAP_NAME,
   type Figures,
   type Measured,
   type PictureMetric,
@@ -17,12 +18,13 @@ import { MeasuredSampler, type SamplingOptions } from './measured-sampler.ts';
 import { fineDetailGap } from './power-spectrum.ts';
 import { type Pictures, toPictures } from './preprocessing.ts';
 import {
+  dataSpectrum,
   meanSpectrum,
   PICTURES_PART,
   ReferencePictures,
   spectrumIndices,
 } from './reference-pictures.ts';
-import { DEFAULT_NEIGHBOURS, scoreFeatures } from './score-features.ts';
+import { DEFAULT_NEIGHBOURS, type FeatureScores, scoreFeatures } from './score-features.ts';
 
 /** Of KID's subsets. */
 const METRICS_SEED = 0;
@@ -35,19 +37,19 @@ export interface PicturesOptions extends SamplingOptions {
 type PictureShape = readonly [channels: number, height: number, width: number];
 
 /**
- * Scores of the samples against all pictures of the set. Throws as `checkPictures`, DIVERGED for samples that are not
- * finite, and INTERRUPTED.
+ * Scores of the samples against all pictures of the set; without an extractor their detail alone. Throws as `checkPictures`,
+ * DIVERGED for samples that are not finite, and INTERRUPTED.
  */
 export async function measurePictures(
   model: FlowModel,
   dataset: Dataset,
-  extractor: FeatureExtractor,
+  extractor: FeatureExtractor | undefined,
   options: PicturesOptions,
   signal?: AbortSignal,
 ): Promise<Measured> {
   const { metrics, count } = options;
   const shape = checkPictures(model.info.network, dataset, extractor, options);
-  const reference = await ReferencePictures.of(dataset, extractor, signal);
+  const reference = extractor && (await ReferencePictures.of(dataset, extractor, signal));
   using sampler = new MeasuredSampler(model, options, Math.min(PICTURES_PART, count), count);
   const wantsSpectrum = metrics.includes(FINE_DETAIL_GAP);
   const picture = sizeOf(shape);
@@ -67,8 +69,30 @@ export async function measurePictures(
       yield toPictures(samples, [size, ...shape]);
     }
   }
-  const fake = await extractFeatures(extractor, parts(), signal);
-  const { scores, notices } = await scoreFeatures(
+  const { scores, notices } =
+    extractor && reference
+      ? await scoresOf(parts(), extractor, reference, metrics, signal)
+      : await unscored(parts());
+  const figures: Record<string, Figures[string]> = Object.fromEntries(
+    scores.map(({ name, value, std }) => [name, { value, ...(std !== undefined && { std }) }]),
+  );
+  if (wantsSpectrum) {
+    const found = await meanSpectrum(seen, shape, signal);
+    const real = await dataSpectrum(dataset, signal);
+    figures[FINE_DETAIL_GAP_NAME] = { value: fineDetailGap(found, real) };
+  }
+  return { figures, secondsPerSample: sampler.secondsPerSample, notices };
+}
+
+async function scoresOf(
+  parts: AsyncIterable<Pictures>,
+  extractor: FeatureExtractor,
+  reference: ReferencePictures,
+  metrics: readonly PictureMetric[],
+  signal: AbortSignal | undefined,
+): Promise<FeatureScores> {
+  const fake = await extractFeatures(extractor, parts, signal);
+  return scoreFeatures(
     {
       real: reference.source,
       fake: featuresOfArray('the samples', fake.features, extractor.dim),
@@ -83,24 +107,22 @@ export async function measurePictures(
     },
     signal,
   );
-  const figures: Record<string, Figures[string]> = Object.fromEntries(
-    scores.map(({ name, value, std }) => [name, { value, ...(std !== undefined && { std }) }]),
-  );
-  if (wantsSpectrum) {
-    const found = await meanSpectrum(seen, shape, signal);
-    figures['fine-detail gap'] = { value: fineDetailGap(found, await reference.spectrum(signal)) };
-  }
-  return { figures, secondsPerSample: sampler.secondsPerSample, notices };
+}
+
+/** Only has the samples made. */
+async function unscored(parts: AsyncIterable<Pictures>): Promise<FeatureScores> {
+  for await (const _ of parts);
+  return { scores: [], notices: [] };
 }
 
 /**
- * The shape of a picture, after all checks that need no samples. Throws SHAPE_MISMATCH and DATASET_INVALID for what cannot be compared, and
- * VALUE_OUT_OF_RANGE where there are too few samples for the space.
+ * The shape of a picture, after all checks that need no samples. Throws SHAPE_MISMATCH and DATASET_INVALID for what cannot be
+ * compared, and VALUE_OUT_OF_RANGE where there are too few samples for the space.
  */
 export function checkPictures(
   network: NetworkConfig,
   dataset: Dataset,
-  extractor: FeatureExtractor,
+  extractor: FeatureExtractor | undefined,
   { metrics, count }: Pick<PicturesOptions, 'metrics' | 'count'>,
 ): PictureShape {
   const { name, shape, whole } = dataset;
@@ -119,8 +141,8 @@ export function checkPictures(
     });
   }
   const [channels = 0, height = 0, width = 0] = shape;
-  extractor.requireFits([1, channels, height, width]);
-  if (metrics.includes('fid')) {
+  extractor?.requireFits([1, channels, height, width]);
+  if (extractor && metrics.includes('fid')) {
     requireEnough(extractor, 'the samples', count, 'count');
     requireEnough(extractor, name, whole.count, 'dataset');
   }

@@ -20,12 +20,9 @@ const SPECTRUM_PART = 25;
 
 export class ReferencePictures {
   readonly source: FeatureSource;
-  readonly #dataset: Dataset;
   #statistics: FeatureStatistics | undefined;
-  #spectrum: Spectrum | undefined;
 
-  private constructor(dataset: Dataset, source: FeatureSource) {
-    this.#dataset = dataset;
+  private constructor(source: FeatureSource) {
     this.source = source;
   }
 
@@ -39,7 +36,7 @@ export class ReferencePictures {
     if (kept?.key === key) return kept.reference;
     const { features } = await featuresOf(dataset, extractor, signal);
     const source = featuresOfArray(dataset.name, features, extractor.dim);
-    const reference = new ReferencePictures(dataset, source);
+    const reference = new ReferencePictures(source);
     kept = { key, reference };
     return reference;
   }
@@ -47,19 +44,6 @@ export class ReferencePictures {
   async statistics(signal?: AbortSignal): Promise<FeatureStatistics> {
     this.#statistics ??= await featureStatistics(this.source, signal);
     return this.#statistics;
-  }
-
-  async spectrum(signal?: AbortSignal): Promise<Spectrum> {
-    if (!this.#spectrum) {
-      const { whole, shape } = this.#dataset;
-      if (!whole) throw bug('the reference is no set of pictures');
-      const size = sizeOf(shape);
-      const indices = spectrumIndices(whole.count);
-      const chosen = new Float32Array(indices.length * size);
-      for (const [i, index] of indices.entries()) chosen.set(whole.range(index, 1).x, i * size);
-      this.#spectrum = await meanSpectrum(chosen, shape, signal);
-    }
-    return this.#spectrum;
   }
 }
 
@@ -80,6 +64,24 @@ function featuresOf(
   }
   return extractFeatures(extractor, parts(), signal);
 }
+
+/** The mean spectrum of a set of pictures, which needs no extractor; the last one is kept. Throws INTERRUPTED. */
+export async function dataSpectrum(
+  { hash, whole, shape }: Dataset,
+  signal?: AbortSignal,
+): Promise<Spectrum> {
+  if (keptSpectrum?.hash === hash) return keptSpectrum.spectrum;
+  if (!whole) throw bug('the reference is no set of pictures');
+  const size = sizeOf(shape);
+  const indices = spectrumIndices(whole.count);
+  const chosen = new Float32Array(indices.length * size);
+  for (const [i, index] of indices.entries()) chosen.set(whole.range(index, 1).x, i * size);
+  const spectrum = await meanSpectrum(chosen, shape, signal);
+  keptSpectrum = { hash, spectrum };
+  return spectrum;
+}
+
+let keptSpectrum: { readonly hash: string; readonly spectrum: Spectrum } | undefined;
 
 /** Mean spectrum of samples [count, ...shape] in [-1, 1]. Throws SHAPE_MISMATCH for what is no squares, and INTERRUPTED. */
 export async function meanSpectrum(

@@ -3,10 +3,10 @@ import { describe, expect, test } from 'vitest';
 import { heldDataset } from '../../../src/trainer/data/held-dataset.ts';
 import { FeatureExtractor } from '../../../src/trainer/metrics/extractor.ts';
 import { featuresOfArray } from '../../../src/trainer/metrics/feature-source.ts';
-import { measureModel } from '../../../src/trainer/metrics/measure-model.ts';
+import { decidingScore, measureModel } from '../../../src/trainer/metrics/measure-model.ts';
 import { fineDetailGap, powerSpectrum } from '../../../src/trainer/metrics/power-spectrum.ts';
 import { toPictures } from '../../../src/trainer/metrics/preprocessing.ts';
-import { ReferencePictures } from '../../../src/trainer/metrics/reference-pictures.ts';
+import { dataSpectrum } from '../../../src/trainer/metrics/reference-pictures.ts';
 import { scoreFeatures } from '../../../src/trainer/metrics/score-features.ts';
 import { fillNormal } from '../../../src/trainer/random/philox.ts';
 import { STREAMS } from '../../../src/trainer/random/streams.ts';
@@ -124,10 +124,52 @@ describe('the detail of a large set is that of all its classes, where they', () 
     ['take turns', (i: number) => i % 2],
   ])('%s', async (order, kindOf) => {
     const data = setOf(order, kindOf);
-    using extractor = await FeatureExtractor.open(await pixelExtractor(await tempFolder()));
-    const reference = await ReferencePictures.of(data, extractor);
     const all = powerSpectrum(data.whole!.range(0, 2 * EACH).x, [2 * EACH, ...SHAPE]);
-    expect(fineDetailGap(all, await reference.spectrum())).toBeLessThan(0.05);
+    expect(fineDetailGap(all, await dataSpectrum(data))).toBeLessThan(0.05);
+  });
+});
+
+const ALONE = { count: 30, draws: 1, seed: 1 };
+
+describe('without an extractor', () => {
+  const student = tinyModel(TINY_DIT, { tStar: 0.97, cIn: 1 });
+
+  test('the gap of detail is what it is with one', async () => {
+    const metrics = ['fine-detail-gap'];
+    const { figures, secondsPerSample, notices } = await measureModel(
+      student,
+      pictures(),
+      undefined,
+      { ...ALONE, metrics },
+    );
+    expect(figures).toEqual((await measurePictures(student, { metrics })).figures);
+    const both = await measurePictures(student, { metrics: ['recall', 'fine-detail-gap'] });
+    expect(figures).toMatchObject({ 'fine-detail gap': both.figures['fine-detail gap'] });
+    expect(secondsPerSample).toBeGreaterThan(0);
+    expect(notices).toEqual([]);
+  });
+
+  test('it is all that is measured, which is told', async () => {
+    const { figures, notices } = await measureModel(student, pictures(), undefined, ALONE);
+    expect(Object.keys(figures)).toEqual(['fine-detail gap']);
+    expect(notices).toEqual([expect.stringContaining('by fine detail alone')]);
+  });
+
+  test('each set has a spectrum of its own', async () => {
+    const first = await measureModel(student, pictures(), undefined, ALONE);
+    const grey = heldDataset({
+      ...{ name: 'other', shape: SHAPE, samples: bytes.map((b) => b >> 1) },
+      ...{ classes: 0, hash: 'other', flip: false },
+    });
+    const second = await measureModel(student, grey, undefined, ALONE);
+    expect(second.figures).not.toEqual(first.figures);
+  });
+
+  test('it chooses the best model', () => {
+    expect(decidingScore(pictures(), undefined)).toMatchObject({
+      metric: 'fine-detail-gap',
+      name: 'fine-detail gap',
+    });
   });
 });
 
@@ -163,8 +205,15 @@ describe('refused:', () => {
       'pixels is no classifier',
     ],
     [
+      'detail of what is no square',
+      () =>
+        measurePictures(dit, { metrics: ['fine-detail-gap'] }, { ...pictures(), shape: [1, 4, 6] }),
+      'VALUE_OUT_OF_RANGE',
+      'fine-detail-gap is for squares',
+    ],
+    [
       'no extractor',
-      () => measureModel(dit, pictures(), undefined, { count: 30, draws: 1, seed: 1 }),
+      () => measureModel(dit, pictures(), undefined, { ...ALONE, metrics: ['recall'] }),
       'WORKFLOW_INVALID',
       'none is named',
     ],
