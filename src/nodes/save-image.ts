@@ -4,10 +4,10 @@ import { atomicWrite } from '../trainer/files/atomic-write.ts';
 import { defineNode } from './define-node.ts';
 import { fillPrefix } from './filename-prefix.ts';
 import { ImageSchema } from './handles.ts';
-import { type RunningWorkflow, throwIfAborted } from './node-context.ts';
+import { throwIfAborted } from './node-context.ts';
 import { nextOutputFiles, type OutputFile } from './output-files.ts';
-import { encodePng, imageTensorToPictures } from './pictures/picture.ts';
-import { withPngText } from './pictures/png-text.ts';
+import { imageTensorToPictures } from './pictures/picture.ts';
+import { pngWithWorkflow } from './pictures/png-workflow.ts';
 
 export const saveImageNode = defineNode({
   id: 'SaveImage',
@@ -28,7 +28,6 @@ export const saveImageNode = defineNode({
   },
   async execute({ images, filename_prefix }, context) {
     const pictures = imageTensorToPictures(images);
-    const texts = context.workflow ? textsOf(context.workflow) : {};
     const now = new Date();
     const prefixes = pictures.map(({ width, height }, batch) =>
       fillPrefix(filename_prefix, { width, height, batch, now }),
@@ -36,7 +35,7 @@ export const saveImageNode = defineNode({
     const files = await filesFor(prefixes, context.roots.output);
     for (const [i, { file }] of files.entries()) {
       throwIfAborted(context.signal);
-      await atomicWrite(file, [withPngText(await encodePng(pictures[i]!), texts)]);
+      await atomicWrite(file, [await pngWithWorkflow(pictures[i]!, context.workflow)]);
     }
     return { outputs: { images }, files: files.map((file) => file.path) };
   },
@@ -50,20 +49,4 @@ async function filesFor(prefixes: readonly string[], output: string): Promise<Ou
   }
   const each = prefixes.map((prefix) => nextOutputFiles(output, prefix, 'png', 1));
   return (await Promise.all(each)).flat();
-}
-
-/** The texts that ComfyUI writes and reads; it leaves `workflow` out as well where there is no such form. */
-function textsOf({ prompt, workflow }: RunningWorkflow): Record<string, string> {
-  return {
-    prompt: asciiJson(prompt),
-    ...(workflow !== undefined && { workflow: asciiJson(workflow) }),
-  };
-}
-
-/** Anything but ASCII escaped, as Python writes JSON: every reader of PNG texts agrees about the rest. */
-function asciiJson(value: unknown): string {
-  return JSON.stringify(value).replace(
-    /[^ -~]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
 }

@@ -33,7 +33,16 @@ export async function sample(
   request: SampleRequest,
   signal?: AbortSignal,
 ): Promise<Tensor<'float32'>> {
-  const count = checkRequest(model, request);
+  const sampler = samplerFor(model, request, checkRequest(model, request));
+  try {
+    return await sampler.run(request, signal);
+  } finally {
+    sampler.dispose();
+  }
+}
+
+/** A sampler for requests like this one, which ask for at most `count` samples. */
+export function samplerFor(model: FlowModel, request: SampleRequest, count: number): Sampler {
   const { solver, text, guidance } = request;
   const tokens = (rows: ConditionRows | undefined) => rows?.text?.context.shape[1] ?? 0;
   const form = {
@@ -46,12 +55,7 @@ export async function sample(
       },
     }),
   };
-  const sampler = whole(() => new Sampler(model, solver, count, form));
-  try {
-    return await sampler.run(request, signal);
-  } finally {
-    sampler.dispose();
-  }
+  return whole(() => new Sampler(model, solver, count, form));
 }
 
 /** What a sampler's programs are made for, besides model and number of samples. */
@@ -67,6 +71,11 @@ const DEVICE_BATCHES = 8;
 
 /** Names of the inputs of what guidance leads away from begin with this. */
 const NEGATIVE = 'negative/';
+
+/** How many samples are best worked off at once where the engine computes. */
+export function sampledBatch(network: NetworkConfig): number {
+  return cachedBatch(network) * (engine().memory === undefined ? 1 : DEVICE_BATCHES);
+}
 
 /** A solver as a program over a batch of at most `count` samples; it can run many times. */
 export class Sampler {
@@ -108,7 +117,7 @@ export class Sampler {
     const { adapters } = model;
     this.#network = network;
     this.#student = student;
-    this.#batch = Math.min(count, cachedBatch(network) * (this.#isApart ? DEVICE_BATCHES : 1));
+    this.#batch = Math.min(count, sampledBatch(network));
     const shape = [this.#batch, ...sampleShape(network)];
     this.#x = new Float32Array(sizeOf(shape));
     this.#points = new DeviceTensors([float32(this.#x, shape)]);
