@@ -1,19 +1,16 @@
 /** @file `flowstep distill`: a student of one or few steps from a teacher file, without a workflow file. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Command } from 'commander';
 import { distillNode } from '../nodes/distill.ts';
 import { loadModelNode } from '../nodes/load-model.ts';
 import type { Roots } from '../nodes/node-context.ts';
 import { onlineFlowNode } from '../nodes/online-flow.ts';
-import { adoptPaths } from './adopt-paths.ts';
 import { addDatasetOptions } from './dataset-options.ts';
 import { addEngineOptions } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
+import { nameModels } from './model-names.ts';
 import { addNodeOptions } from './node-options.ts';
 import {
   addTrainingOptions,
-  outputName,
   type PlannedNode,
   planData,
   planFeatures,
@@ -96,28 +93,14 @@ interface PlannedModels {
   readonly roots: Roots;
 }
 
-/** Model files as people type them: those in the output folder keep it, the others' folder becomes that of the models. */
+/** Loaders of the models that are named. */
 function planModels(given: DistillChoice, before: Roots, io: Io): PlannedModels {
-  const files = MODELS.flatMap((key) => {
-    const file = given[key];
-    if (file === undefined) return [];
-    const kept = outputName(file, before);
-    // Load Flow Model looks in the models folder first, then in the output folder.
-    const isOutput = kept !== undefined && !existsSync(join(before.models, kept));
-    return [{ key, file, name: isOutput ? kept : undefined }];
-  });
-  const others = files.filter(({ name }) => name === undefined);
-  const { roots, paths } = adoptPaths(
-    before,
-    'models',
-    Object.fromEntries(others.map(({ key, file }) => [key, file])),
-  );
+  const typed = MODELS.flatMap((key) => (given[key] === undefined ? [] : [[key, given[key]]]));
+  const { names, roots } = nameModels(Object.fromEntries(typed), before);
   tellRoot(io, before, roots, 'models', 'FLOWSTEP_MODELS');
-  const models = Object.fromEntries(
-    files.map(({ key, name }) => [
-      key,
-      { node: loadModelNode, values: { file: name ?? paths[key] } },
-    ]),
-  );
-  return { models, roots };
+  const models = Object.entries(names).map(([key, file]) => [
+    key,
+    { node: loadModelNode, values: { file } },
+  ]);
+  return { models: Object.fromEntries(models), roots };
 }

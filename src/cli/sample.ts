@@ -1,24 +1,34 @@
 /** @file `flowstep sample`: samples of a model file, without a workflow. */
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { dirname, extname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { readRoots } from '../config.ts';
 import { FlowstepError } from '../errors.ts';
-import { drawSamples, pictureOfSamples } from '../nodes/draw-samples.ts';
+import { type DrawRequest, drawInParts, drawSamples, lookOf } from '../nodes/draw-samples.ts';
 import { readGuidance } from '../nodes/guidance-inputs.ts';
-import { writePng } from '../nodes/pictures/picture.ts';
+import type { RunningWorkflow } from '../nodes/node-context.ts';
+import { pngWithWorkflow } from '../nodes/pictures/png-workflow.ts';
 import { openPrompts } from '../trainer/data/prompts.ts';
+import { atomicWrite } from '../trainer/files/atomic-write.ts';
 import { writeSafetensors } from '../trainer/files/safetensors.ts';
+import { sampleShape } from '../trainer/nn/config.ts';
 import { withLora } from '../trainer/run/lora-model.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { loadModel } from '../trainer/run/model-file.ts';
 import { SOLVERS, type Solver } from '../trainer/run/sample-request.ts';
-import type { Tensor } from '../trainer/tensor.ts';
 import { answer, JSON_HELP } from './answer.ts';
 import { addEngineOptions } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
 import { PROMPTS_OPTION, realNumber, wholeNumber } from './options.ts';
+import {
+  makeFolderOf,
+  pictureOf,
+  requireShown,
+  type SampleTarget,
+  targetOf,
+  writePictures,
+} from './sample-output.ts';
+import { sampleWorkflow } from './sample-workflow.ts';
 
 interface SampleOptions {
   readonly model: string;
@@ -45,8 +55,8 @@ export function addSampleCommand(program: Command, io: Io): void {
     .description('Make samples with a model file.')
     .requiredOption('--model <FILE>', 'model file (.safetensors)')
     .requiredOption(
-      '--out <FILE>',
-      '.png for a picture, .safetensors for one tensor named "samples"',
+      '--out <PATH>',
+      '.png for one picture, of several samples a grid; a folder (one that is there, or a name with a slash at its end) for a picture of each; .safetensors for one tensor named "samples"',
     )
     .option('--count <N>', 'how many samples', wholeNumber(1, 1_000_000), 64)
     .option('--seed <S>', 'seed of the noise', wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
@@ -83,6 +93,7 @@ export function addSampleCommand(program: Command, io: Io): void {
       'before',
       examples(
         'flowstep sample --model models/fashion/student.safetensors --count 64 --seed 1 --out fashion.png',
+        'flowstep sample --model models/fashion/student.safetensors --count 5000 --out pictures/',
         'flowstep sample --model teacher.safetensors --solver heun --steps 20 --out samples.safetensors',
         'flowstep sample --model sd3.5_medium.safetensors --lora fox.safetensors --prompts prompts.safetensors --count 4 --out latents.safetensors',
       ),
@@ -91,41 +102,72 @@ export function addSampleCommand(program: Command, io: Io): void {
       answer(
         io,
         options.json,
-        () => sampleToFile(options, io),
-        ({ file }) => [file],
+        () => sampleTo(options, io),
+        (made) => ('files' in made ? made.files : [made.file]),
       ),
     );
 }
 
-async function sampleToFile(options: SampleOptions, io: Io) {
-  const write = writerFor(options.out);
+async function sampleTo(options: SampleOptions, io: Io) {
+  const target = targetOf(options.out);
   const model = await openModel(options, io);
+  const shape = sampleShape(model.info.network);
+  requireShown(target, shape);
   const solver = options.solver ?? defaultSolver(model);
   const { count, seed, label, cfg = 1, cfgTMax = 1 } = options;
   refuseGuidance(solver, options);
   const prompts = await openPromptFile(options, io);
   const steps = options.steps ?? (solver === 'one-step' ? stepsOf(model) : DEFAULT_STEPS);
+  const request: DrawRequest = {
+    solver,
+    steps,
+    seed,
+    count,
+    prompts,
+    ...(label !== undefined && { label }),
+    guidance: readGuidance({ cfg, cfg_t_max: cfgTMax }),
+  };
+  const isGrid = target.kind === 'picture' && count > 1 && lookOf(shape) === 'pictures';
+  const drawn = { ...pathsOf(options, io), solver, steps, seed, count, label, cfg, cfgTMax };
+  const workflow =
+    target.kind === 'tensor' ? undefined : await sampleWorkflow({ ...drawn, isGrid }, io);
   const start = performance.now();
-  const samples = await drawSamples(
-    model,
-    {
-      solver,
-      steps,
-      seed,
-      count,
-      prompts,
-      ...(label !== undefined && { label }),
-      guidance: readGuidance({ cfg, cfg_t_max: cfgTMax }),
-    },
-    io.signal,
-  );
+  const written = await write(target, model, request, workflow, io);
   const seconds = (performance.now() - start) / 1000;
-  const file = resolve(options.out);
-  await mkdir(dirname(file), { recursive: true });
-  await write(file, samples);
   const inSteps = `${steps} step${steps === 1 ? '' : 's'}`;
   io.log.line(`${count} samples by ${solver}, ${inSteps}, in ${seconds.toFixed(2)} s`);
-  return { file, count, seed, solver, steps, seconds };
+  return { ...written, count, seed, solver, steps, seconds };
+}
+
+/** What was written: one file, or those in a folder. */
+type Written = { readonly file: string } | { readonly folder: string; readonly files: string[] };
+
+async function write(
+  { kind, path }: SampleTarget,
+  model: FlowModel,
+  request: DrawRequest,
+  workflow: RunningWorkflow | undefined,
+  io: Io,
+): Promise<Written> {
+  if (kind === 'folder') {
+    const parts = drawInParts(model, request, io.signal);
+    const files = await writePictures(path, parts, workflow, (done) =>
+      io.log.status(`${done} of ${request.count} samples`),
+    );
+    io.log.status('');
+    return { folder: path, files };
+  }
+  const samples = await drawSamples(model, request, io.signal);
+  await makeFolderOf(path);
+  if (kind === 'tensor') await writeSafetensors(path, new Map([['samples', samples]]));
+  else await atomicWrite(path, [await pngWithWorkflow(pictureOf(samples), workflow)]);
+  return { file: path };
+}
+
+/** The files that were named, where they are. */
+function pathsOf({ model, lora, strength, prompts }: SampleOptions, io: Io) {
+  const found = (path: string | undefined) => (path === undefined ? path : foundFile(path, io));
+  return { model: foundFile(model, io), lora: found(lora), strength, prompts: found(prompts) };
 }
 
 async function openModel({ model: file, lora, strength }: SampleOptions, io: Io) {
@@ -173,16 +215,4 @@ function stepsOf(model: FlowModel): number {
 
 function defaultSolver(model: FlowModel): Solver {
   return model.info.role === 'student' ? 'one-step' : 'euler';
-}
-
-/** By the file's extension, before any work is done. */
-function writerFor(file: string): (file: string, samples: Tensor<'float32'>) => Promise<void> {
-  switch (extname(file).toLowerCase()) {
-    case '.png':
-      return (target, samples) => writePng(target, pictureOfSamples(samples));
-    case '.safetensors':
-      return (target, samples) => writeSafetensors(target, new Map([['samples', samples]]));
-    default:
-      throw new FlowstepError('USAGE', `--out ${file}: the name must end in .png or .safetensors`);
-  }
 }

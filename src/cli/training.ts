@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, relative, resolve, sep } from 'node:path';
 import type { Command } from 'commander';
 import { readRoots } from '../config.ts';
+import type { ApiWorkflow } from '../host/api-workflow.ts';
 import { executeWorkflow } from '../host/executor.ts';
 import { requireValid } from '../host/validate.ts';
 import { apiForm, parseWorkflow } from '../host/workflow.ts';
@@ -142,16 +143,8 @@ export async function runPlan(
   io: Io,
 ): Promise<void> {
   const registry = allNodes();
-  const api = plan.map(({ node, values }, i) => [
-    String(i + 1),
-    {
-      class_type: node.definition.id,
-      inputs: values,
-      _meta: { title: node.definition.displayName },
-    },
-  ]);
   const what = 'the workflow of this command';
-  const workflow = parseWorkflow(Object.fromEntries(api), registry, what);
+  const workflow = parseWorkflow(apiOf(plan), registry, what);
   await executeForPeople(io, {
     roots,
     json: choice.json,
@@ -166,6 +159,19 @@ export async function runPlan(
       return executeWorkflow(workflow, options);
     },
   });
+}
+
+/** The nodes as a workflow in the form that ComfyUI executes. */
+export function apiOf(plan: readonly PlannedNode[]): ApiWorkflow {
+  const api = plan.map(({ node, values }, i) => [
+    String(i + 1),
+    {
+      class_type: node.definition.id,
+      inputs: values,
+      _meta: { title: node.definition.displayName },
+    },
+  ]);
+  return Object.fromEntries(api);
 }
 
 /** The folders of a training command. */

@@ -6,7 +6,7 @@ import type { Roots } from '../nodes/node-context.ts';
 import type { NodeRegistry } from '../nodes/registry.ts';
 import { readError } from '../trainer/files/read-error.ts';
 import { validateWorkflow } from './validate.ts';
-import { parseWorkflow, type Workflow } from './workflow.ts';
+import { parseWorkflow, type Workflow, type WorkflowNode } from './workflow.ts';
 import { readWorkflowFile, textsOf } from './workflow-file.ts';
 import { type NamedModel, workflowModels } from './workflow-models.ts';
 
@@ -15,6 +15,8 @@ export interface WorkflowContents {
     readonly id: string;
     readonly type: string;
     readonly title?: string;
+    /** Those that are no links. */
+    readonly inputs?: Readonly<Record<string, unknown>>;
   }[];
   readonly models: readonly NamedModel[];
   /** Why it cannot run here; empty when it can. */
@@ -91,10 +93,11 @@ async function contentsOf(
   }
   const models = await workflowModels(workflow, roots);
   return {
-    nodes: [...workflow.values()].map(({ id, type, title }) => ({
+    nodes: [...workflow.values()].map(({ id, type, title, inputs }) => ({
       id,
       type,
       ...(title !== undefined && { title }),
+      ...constantsOf(inputs),
     })),
     models,
     issues: [
@@ -104,4 +107,11 @@ async function contentsOf(
       ),
     ],
   };
+}
+
+function constantsOf(inputs: WorkflowNode['inputs']) {
+  const constants = Object.entries(inputs).flatMap(([name, input]) =>
+    input.kind === 'constant' ? [[name, input.value]] : [],
+  );
+  return constants.length === 0 ? {} : { inputs: Object.fromEntries(constants) };
 }

@@ -4,12 +4,18 @@ import type { PromptSet } from '../trainer/data/prompts.ts';
 import type { Guidance } from '../trainer/flow/guidance.ts';
 import { latentOut, SD3_CHANNELS } from '../trainer/flow/sd3-latent.ts';
 import { classCount, type NetworkConfig, sampleShape, textWidths } from '../trainer/nn/config.ts';
-import { prepareNoise, transitionNoise } from '../trainer/random/torch-noise.ts';
+import { NoiseParts, prepareNoise, transitionNoise } from '../trainer/random/torch-noise.ts';
 import { type ConditionRows, conditionSource, type TextRows } from '../trainer/run/conditions.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { Progress } from '../trainer/run/progress.ts';
-import { type OnStep, sample } from '../trainer/run/sample.ts';
-import type { Solver } from '../trainer/run/sample-request.ts';
+import {
+  type OnStep,
+  type Sampler,
+  sample,
+  sampledBatch,
+  samplerFor,
+} from '../trainer/run/sample.ts';
+import { checkRequest, type SampleRequest, type Solver } from '../trainer/run/sample-request.ts';
 import { float32, type Shape, sizeOf, type Tensor } from '../trainer/tensor.ts';
 import { requireGuidable } from './guidance-inputs.ts';
 import type { NodeContext } from './node-context.ts';
@@ -47,31 +53,68 @@ export async function drawSamples(
   onProgress?: NodeContext['onProgress'],
 ): Promise<Tensor<'float32'>> {
   requireFittingSolver(model, request.solver);
-  if (request.guidance) requireGuidable(model.info.network);
-  const condition = await conditionFor(model, request);
-  const shape = [request.count, ...sampleShape(model.info.network)];
-  const { solver, steps, seed, indices, guidance, negative } = request;
-  const { student } = model.info;
-  return sample(
-    model,
-    {
-      solver,
-      ...(steps !== undefined && { steps }),
-      noise: prepareNoise(shape, seed, indices),
-      ...condition,
-      ...(guidance && {
-        guidance: {
-          ...guidance,
-          negative: negative ? { text: negative } : emptyOf(model, request),
-        },
-      }),
-      ...(student?.transition === 'fresh' && {
-        freshNoise: transitionNoise(shape, seed, student.grid.length - 1, indices),
-      }),
-    },
-    signal,
-    onProgress && stepTeller(onProgress),
-  );
+  const { seed, count, indices } = request;
+  const shape = [count, ...sampleShape(model.info.network)];
+  const freshNoise = transitionNoise(shape, seed, transitionsOf(model), indices);
+  const noise = prepareNoise(shape, seed, indices);
+  const wanted = await sampleRequest(model, request, noise, freshNoise);
+  return sample(model, wanted, signal, onProgress && stepTeller(onProgress));
+}
+
+/** The same samples to the bit, part by part, so that memory stays bounded however many there are. */
+export async function* drawInParts(
+  model: FlowModel,
+  request: Omit<DrawRequest, 'indices'>,
+  signal?: AbortSignal,
+): AsyncGenerator<Tensor<'float32'>> {
+  requireFittingSolver(model, request.solver);
+  const { network } = model.info;
+  const shape = [request.count, ...sampleShape(network)];
+  const parts = new NoiseParts(shape, request.seed, transitionsOf(model));
+  let sampler: Sampler | undefined;
+  try {
+    for (let from = 0; from < request.count; ) {
+      const { noise, freshNoise } = parts.next(sampledBatch(network));
+      const count = noise.shape[0]!;
+      const indices = Array.from({ length: count }, (_, i) => from + i);
+      const part = { ...request, count, indices };
+      const wanted = await sampleRequest(model, part, noise, freshNoise);
+      checkRequest(model, wanted);
+      sampler ??= samplerFor(model, wanted, request.count);
+      yield await sampler.run(wanted, signal);
+      from += count;
+    }
+  } finally {
+    sampler?.dispose();
+  }
+}
+
+/** How often a student adds fresh noise. */
+function transitionsOf({ info: { student } }: FlowModel): number {
+  return student?.transition === 'fresh' ? student.grid.length - 1 : 0;
+}
+
+async function sampleRequest(
+  model: FlowModel,
+  request: DrawRequest,
+  noise: Tensor<'float32'>,
+  freshNoise: readonly Tensor<'float32'>[],
+): Promise<SampleRequest> {
+  const { solver, steps, guidance, negative } = request;
+  if (guidance) requireGuidable(model.info.network);
+  return {
+    solver,
+    ...(steps !== undefined && { steps }),
+    noise,
+    ...(await conditionFor(model, request)),
+    ...(guidance && {
+      guidance: {
+        ...guidance,
+        negative: negative ? { text: negative } : emptyOf(model, request),
+      },
+    }),
+    freshNoise,
+  };
 }
 
 /** Tells of steps as of those of a training. */

@@ -2,7 +2,7 @@
 import { FlowstepError } from '../errors.ts';
 import { MmditConfigSchema, type NetworkConfig, sampleShape } from '../trainer/nn/config.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
-import { sameShape } from '../trainer/tensor.ts';
+import { type Shape, sameShape } from '../trainer/tensor.ts';
 import type { Latent } from './handles.ts';
 
 /** Pixels of a picture's side for each of its latent's, with the decoder of Stable Diffusion 3. */
@@ -48,6 +48,12 @@ export function fittedToPixels(model: FlowModel, width: number, height: number):
     `the model makes [${sampleShape(model.info.network).join(', ')}], and pictures of ${width} x ${height} pixels are asked for`,
     { field: 'width', hint: `Set width and height to 0, or both to a size that it can make.` },
   );
+}
+
+/** The model for samples of a shape where it can make them; else as it is. */
+export function fittedToSamples(model: FlowModel, shape: Shape): FlowModel {
+  const [, height = 0, width = 0] = shape;
+  return withSize(model, height, width) ?? model;
 }
 
 /** A network of text makes latents of any size that its position table covers. */

@@ -28,7 +28,8 @@ export async function freeNames(
   });
 }
 
-function* namesAfter(
+/** The names with the numbers after the last that is there. */
+export function* namesAfter(
   last: number,
   nameOf: (number: number) => OutputFile,
 ): Generator<OutputFile, never> {

@@ -16,12 +16,15 @@ import {
 import { fittedToLatent } from './model-size.ts';
 import type { NodeContext } from './node-context.ts';
 
+/** More are drawn by several runs. */
+export const MAX_SAMPLES = 65_536;
+
 export const samplerInputs = {
   seed: seedInput(
     'Decides the noise; the same seed gives the same noise as in ComfyUI.',
     'randomize',
   ),
-  count: z.int().min(1).max(65_536).default(16).meta({
+  count: z.int().min(1).max(MAX_SAMPLES).default(16).meta({
     tooltip: 'How many samples to make. Not used when a latent is connected.',
     step: 1,
   }),

@@ -4,10 +4,10 @@ import { atomicWrite } from '../trainer/files/atomic-write.ts';
 import { defineNode } from './define-node.ts';
 import { fillPrefix } from './filename-prefix.ts';
 import { ImageSchema } from './handles.ts';
-import { type RunningWorkflow, throwIfAborted } from './node-context.ts';
+import { throwIfAborted } from './node-context.ts';
 import { freeNames, writeNew } from './output-files.ts';
-import { encodePng, imageTensorToPictures } from './pictures/picture.ts';
-import { withPngText } from './pictures/png-text.ts';
+import { imageTensorToPictures } from './pictures/picture.ts';
+import { pngWithWorkflow } from './pictures/png-workflow.ts';
 
 export const saveImageNode = defineNode({
   id: 'SaveImage',
@@ -28,7 +28,6 @@ export const saveImageNode = defineNode({
   },
   async execute({ images, filename_prefix }, context) {
     const pictures = imageTensorToPictures(images);
-    const texts = context.workflow ? textsOf(context.workflow) : {};
     const now = new Date();
     const prefixes = pictures.map(({ width, height }, batch) =>
       fillPrefix(filename_prefix, { width, height, batch, now }),
@@ -41,7 +40,7 @@ export const saveImageNode = defineNode({
     const files: string[] = [];
     for (const [i, picture] of pictures.entries()) {
       throwIfAborted(context.signal);
-      const png = withPngText(await encodePng(picture), texts);
+      const png = await pngWithWorkflow(picture, context.workflow);
       const written = await writeNew(names.get(prefixes[i]!)!, async ({ file, path }) => {
         await atomicWrite(file, [png], { replace: false });
         return path;
@@ -51,19 +50,3 @@ export const saveImageNode = defineNode({
     return { outputs: { images }, files };
   },
 });
-
-/** The texts that ComfyUI writes and reads; it leaves `workflow` out as well where there is no such form. */
-function textsOf({ prompt, workflow }: RunningWorkflow): Record<string, string> {
-  return {
-    prompt: asciiJson(prompt),
-    ...(workflow !== undefined && { workflow: asciiJson(workflow) }),
-  };
-}
-
-/** Anything but ASCII escaped, as Python writes JSON: every reader of PNG texts agrees about the rest. */
-function asciiJson(value: unknown): string {
-  return JSON.stringify(value).replace(
-    /[^ -~]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-}

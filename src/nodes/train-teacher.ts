@@ -1,6 +1,8 @@
 /** @file Train Flow Teacher: flow matching from data to a FLOW_MODEL. */
 import { z } from 'zod';
+import { FlowstepError } from '../errors.ts';
 import type { Dataset } from '../trainer/data/dataset.ts';
+import type { FlowModel } from '../trainer/run/model.ts';
 import { TeacherTrainer } from '../trainer/run/teacher-trainer.ts';
 import { whole } from '../trainer/runtime/whole.ts';
 import {
@@ -13,13 +15,16 @@ import {
 } from './common-inputs.ts';
 import { openDataset, openPromptSet } from './datasets.ts';
 import { defineNode } from './define-node.ts';
+import { openModel } from './flow-models.ts';
 import { flowTrainingInputs, readFlowTraining } from './flow-training-inputs.ts';
 import {
   FlowDatasetSchema,
+  type FlowModelHandle,
   FlowModelSchema,
   FlowPromptsSchema,
   FlowReportSchema,
 } from './handles.ts';
+import { fittedToSamples } from './model-size.ts';
 import { NETWORK_PRESET_NAMES, networkFor } from './network-presets.ts';
 import type { NodeContext } from './node-context.ts';
 import { evaluationFingerprint, evaluationInputs, openEvaluation } from './training-evaluation.ts';
@@ -43,7 +48,8 @@ export const trainTeacherNode = defineNode({
   inputs: z.object({
     dataset: FlowDatasetSchema.meta({ tooltip: 'What the flow learns to make.' }),
     network: z.enum(NETWORK_PRESET_NAMES).default('mlp-2d').meta({
-      tooltip: 'Network to train; it must fit the shape of the data.',
+      tooltip:
+        'Network to train; it must fit the shape of the data. Not used with start, which brings its own.',
     }),
     ...trainingInputs({
       steps: 6000,
@@ -61,6 +67,10 @@ export const trainTeacherNode = defineNode({
     ...recomputeInput,
     ...flowTrainingInputs,
     ...evaluationInputs,
+    start: FlowModelSchema.optional().meta({
+      tooltip:
+        'A teacher to start from, with its network in place of the one above: to go on with other data, say. Left out, training starts from random weights.',
+    }),
   }),
   outputs: {
     model: FlowModelSchema.meta({ tooltip: 'The trained teacher.' }),
@@ -70,13 +80,15 @@ export const trainTeacherNode = defineNode({
   async execute(inputs, context) {
     const dataset = await openDataset(inputs.dataset, context);
     const prompts = await openPromptSet(inputs.prompts, context);
-    const network = networkFor(inputs.network, dataset, prompts);
+    const start = await startModelOf(inputs.start, dataset, context);
+    const network = start?.info.network ?? networkFor(inputs.network, dataset, prompts);
     const options = loopOptions(inputs);
     tellLargeBatch(options.batch, dataset, context);
     using evaluation = await openEvaluation(inputs, { network, dataset, prompts }, context);
     const job = {
       dataset,
       network,
+      ...(start && { start }),
       ...(prompts && { prompts }),
       ...options,
       ...readFlowTraining(inputs),
@@ -103,4 +115,20 @@ function tellLargeBatch(batch: number, { name, whole }: Dataset, context: NodeCo
   context.onNotice?.(
     `the batch of ${batch} is larger than ${name}, which has ${whole.count} samples: a smaller one trains as well and faster`,
   );
+}
+
+/** A teacher to start from, for samples as the data has them; throws MODEL_INVALID when it is none. */
+async function startModelOf(
+  start: FlowModelHandle | undefined,
+  { shape }: Dataset,
+  context: NodeContext,
+): Promise<FlowModel | undefined> {
+  if (!start) return undefined;
+  const model = await openModel(start, context);
+  if (model.info.role === 'teacher') return fittedToSamples(model, shape);
+  const { path } = start.loras?.at(-1)?.file ?? start;
+  throw new FlowstepError('MODEL_INVALID', `${path} is a ${model.info.role}, not a teacher`, {
+    field: 'start',
+    hint: 'Start from a flow of many steps; FGM Distill goes on with a student (--student of distill).',
+  });
 }

@@ -74,6 +74,38 @@ describe('flowstep train', () => {
     expect(bitsOf(b!.parameters)).toEqual(bitsOf(a!.parameters));
   });
 
+  test('--start goes on from a teacher, wherever it lies, and resumes to the same bits', async () => {
+    const { output, environment, call, teacher } = await placeWithTeacher();
+    const elsewhere = join(output, '../elsewhere/mine.safetensors');
+    await cp(teacher, elsewhere);
+    const train = (name: string, start: string, steps: string) =>
+      call(
+        ...['train', '--dataset', 'moons', '--start', start, '--steps', steps],
+        ...['--run-name', name, '--save-workflow', join(output, `${name}.json`), ...QUICK],
+      );
+    expect(await train('a', teacher, '6')).toMatchObject({ code: 0 });
+    const { stderr } = await train('b', elsewhere, '3');
+    expect(stderr).toContain(`models folder: ${join(output, '../elsewhere')} (set FLOWSTEP_MODELS`);
+    expect(JSON.parse(await readFile(join(output, 'a.json'), 'utf8'))).toMatchObject({
+      2: { inputs: { start: ['3', 0] } },
+      3: { class_type: 'FlowstepLoadModel', inputs: { file: 'runs/pts/teacher.safetensors' } },
+    });
+    const found = { ...environment, FLOWSTEP_MODELS: join(output, '../elsewhere') };
+    expect(await callCli(['resume', 'b', '--steps', '6'], found)).toMatchObject({ code: 0 });
+    const [a, b] = await Promise.all(
+      ['a', 'b'].map((run) => loadModel(join(output, `runs/${run}/teacher.safetensors`))),
+    );
+    expect(a!.info.training['start']).toBe(weightsHash(await loadModel(teacher)));
+    expect(bitsOf(b!.parameters)).toEqual(bitsOf(a!.parameters));
+  });
+
+  test('--start brings its own network: another cannot be chosen', async () => {
+    const { call, teacher } = await placeWithTeacher();
+    const { code, stderr } = await call('train', '--start', teacher, '--network', 'mlp-2d');
+    expect(code).toBe(2);
+    expect(stderr).toContain('--network cannot be chosen with --start');
+  });
+
   test('--json tells what each node did, and failures too', async () => {
     const { output, call } = await makePlace();
     const args = ['train', '--json', '--steps', '2', '--run-name', 'a', ...QUICK];

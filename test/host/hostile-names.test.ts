@@ -130,6 +130,7 @@ const online = (members: object) => ({
   ...members,
 });
 const training = { steps: 1, batch: 2, warmup: 0, sample_every: 0 };
+const train = (members: object) => ({ dataset: site.points, ...training, ...members });
 const evaluate = (members: object) => ({
   ...{ model: site.model, dataset: site.points, count: 2, draws: 1, steps: '1', ...members },
 });
@@ -236,12 +237,10 @@ const INPUTS: readonly PathInput[] = [
     real_beta: 0.95,
     ...training,
   })),
-  reader('FlowstepTrainTeacher', 'evaluate_data', (path) => ({
-    dataset: site.points,
-    evaluate_data: latents(path),
-    evaluate_every: 1,
-    ...training,
-  })),
+  reader('FlowstepTrainTeacher', 'start', (path) => train({ start: fileOf(MODEL, path) })),
+  reader('FlowstepTrainTeacher', 'evaluate_data', (path) =>
+    train({ evaluate_data: latents(path), evaluate_every: 1 }),
+  ),
   reader('FlowstepDistill', 'evaluate_data', (path) => ({
     teacher: site.model,
     online: online({}),

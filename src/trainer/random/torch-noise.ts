@@ -45,6 +45,16 @@ export class TorchGenerator {
     return out;
   }
 
+  /** Passes over what `randn(count)` would draw. */
+  skip(count: number): void {
+    if (count < BLOCK) {
+      this.randn(count);
+      return;
+    }
+    const words = count + (count % BLOCK === 0 ? 0 : BLOCK);
+    for (let i = 0; i < words; i++) this.#words.next();
+  }
+
   /** Box-Muller in double precision, two numbers at a time. */
   #normal(): number {
     if (this.#spare !== undefined) {
@@ -93,6 +103,42 @@ export function transitionNoise(
 ): Tensor<'float32'>[] {
   const generator = new TorchGenerator(BigInt(seed) + 1n);
   return Array.from({ length: count }, () => drawn(generator, shape, indices));
+}
+
+/**
+ * The same noise part by part, for more samples than are wanted in memory at once: what `prepareNoise` and, as
+ * `freshNoise`, `transitionNoise` give of a batch of `shape`.
+ */
+export class NoiseParts {
+  readonly #item: Shape;
+  readonly #noise: TorchGenerator;
+  readonly #fresh: readonly TorchGenerator[];
+  /** Items that are still to come. */
+  #left: number;
+
+  constructor([count = 0, ...item]: Shape, seed: number, transitions: number) {
+    this.#item = item;
+    this.#left = count;
+    this.#noise = new TorchGenerator(seed);
+    this.#fresh = Array.from({ length: transitions }, (_, k) => {
+      const generator = new TorchGenerator(BigInt(seed) + 1n);
+      for (let before = 0; before < k; before++) generator.skip(count * sizeOf(item));
+      return generator;
+    });
+  }
+
+  /** The noise of the next `batch` items, or the least multiple that is drawn in whole blocks; at the end of all that are left. */
+  next(batch: number): { noise: Tensor<'float32'>; freshNoise: Tensor<'float32'>[] } {
+    const size = sizeOf(this.#item);
+    let items = batch;
+    while ((items * size) % BLOCK !== 0) items += batch;
+    // What is left must be a block at least: fewer numbers are drawn in another way.
+    if ((this.#left - items) * size < BLOCK) items = this.#left;
+    this.#left -= items;
+    const draw = (generator: TorchGenerator) =>
+      float32(generator.randn(items * size), [items, ...this.#item]);
+    return { noise: draw(this.#noise), freshNoise: this.#fresh.map(draw) };
+  }
 }
 
 function drawn(

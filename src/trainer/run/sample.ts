@@ -34,7 +34,16 @@ export async function sample(
   signal?: AbortSignal,
   onStep?: OnStep,
 ): Promise<Tensor<'float32'>> {
-  const count = checkRequest(model, request);
+  const sampler = samplerFor(model, request, checkRequest(model, request));
+  try {
+    return await sampler.run(request, signal, onStep);
+  } finally {
+    sampler.dispose();
+  }
+}
+
+/** A sampler for requests like this one, which ask for at most `count` samples. */
+export function samplerFor(model: FlowModel, request: SampleRequest, count: number): Sampler {
   const { solver, text, guidance } = request;
   const tokens = (rows: ConditionRows | undefined) => rows?.text?.context.shape[1] ?? 0;
   const form = {
@@ -47,12 +56,7 @@ export async function sample(
       },
     }),
   };
-  const sampler = whole(() => new Sampler(model, solver, count, form));
-  try {
-    return await sampler.run(request, signal, onStep);
-  } finally {
-    sampler.dispose();
-  }
+  return whole(() => new Sampler(model, solver, count, form));
 }
 
 /** Is told after each step of each batch how many are done, of how many. */
@@ -71,6 +75,11 @@ const DEVICE_BATCHES = 8;
 
 /** Names of the inputs of what guidance leads away from begin with this. */
 const NEGATIVE = 'negative/';
+
+/** How many samples are best worked off at once where the engine computes. */
+export function sampledBatch(network: NetworkConfig): number {
+  return cachedBatch(network) * (engine().memory === undefined ? 1 : DEVICE_BATCHES);
+}
 
 /** A solver as a program over a batch of at most `count` samples; it can run many times. */
 export class Sampler {
@@ -112,7 +121,7 @@ export class Sampler {
     const { adapters } = model;
     this.#network = network;
     this.#student = student;
-    this.#batch = Math.min(count, cachedBatch(network) * (this.#isApart ? DEVICE_BATCHES : 1));
+    this.#batch = Math.min(count, sampledBatch(network));
     const shape = [this.#batch, ...sampleShape(network)];
     this.#x = new Float32Array(sizeOf(shape));
     this.#points = new DeviceTensors([float32(this.#x, shape)]);

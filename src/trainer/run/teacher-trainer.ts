@@ -34,7 +34,7 @@ import { TRAINED } from './gradient-graph.ts';
 import { GradientStep } from './gradient-step.ts';
 import { Learner, stateOf } from './learner.ts';
 import { type LoopOptions, loopConfiguration } from './loop-options.ts';
-import type { FlowModel, ModelInfo } from './model.ts';
+import { type FlowModel, type ModelInfo, weightsHash } from './model.ts';
 import { NoiseFeed } from './noise-feed.ts';
 import { Pacer } from './pacer.ts';
 import { Preview } from './preview.ts';
@@ -43,6 +43,8 @@ import type { StepResult, Trainer } from './trainer.ts';
 export interface TeacherJob extends LoopOptions, FlowTraining {
   readonly dataset: Dataset;
   readonly network: NetworkConfig;
+  /** A model of this network whose weights are the first ones, instead of random ones. */
+  readonly start?: FlowModel;
   /** For networks that take text: one prompt for each class of the data, in their order. */
   readonly prompts?: PromptSet;
 }
@@ -72,14 +74,15 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
 
   /** Throws SHAPE_MISMATCH when network and data set do not fit. */
   constructor(job: TeacherJob) {
-    const { dataset, network, prompts, batch, seed } = job;
+    const { dataset, network, start, prompts, batch, seed } = job;
     this.#conditions = conditionSource(network, prompts);
-    requireFit(network, dataset, this.#conditions.count);
+    requireFit(job, this.#conditions.count);
     this.#job = job;
     const shape = sampleShape(network);
     this.sampleSize = sizeOf(shape);
     this.#facts = {
       method: 'flow-matching',
+      ...(start && { start: weightsHash(start) }),
       ...(prompts && { prompts: { name: prompts.name, hash: prompts.hash } }),
       ...flowTrainingFacts(job),
       ...loopConfiguration(job),
@@ -90,7 +93,9 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
       ...this.#facts,
     };
     const list = parameterList(network);
-    this.#learner = new Learner('teacher', list, initialise(list, seed), {
+    // The learner writes to its weights, and a model's are shared.
+    const weights = start?.parameters.slice() ?? initialise(list, seed);
+    this.#learner = new Learner('teacher', list, weights, {
       ...USUAL_ADAM,
       clipNorm: job.clipNorm,
       clipValue: job.clipValue,
@@ -192,12 +197,18 @@ export class TeacherTrainer implements Trainer<TeacherModels> {
   }
 }
 
-function requireFit(network: NetworkConfig, dataset: Dataset, classes: number): void {
+function requireFit({ network, dataset, start }: TeacherJob, classes: number): void {
   const shape = sampleShape(network);
   if (sameShape(shape, dataset.shape) && (classes === 0 || classes === dataset.classes)) return;
+  const what = start ? 'the model to start from' : 'the network';
   throw new FlowstepError(
     'SHAPE_MISMATCH',
-    `the network makes samples of [${shape.join(', ')}] with ${classes} classes, the data set ${dataset.name} has [${dataset.shape.join(', ')}] with ${dataset.classes}`,
-    { hint: 'choose a network for this data set, or 0 classes' },
+    `${what} makes samples of [${shape.join(', ')}] with ${classes} classes, the data set ${dataset.name} has [${dataset.shape.join(', ')}] with ${dataset.classes}`,
+    start
+      ? {
+          field: 'start',
+          hint: 'Use data of the form that it was trained on, or start from nothing.',
+        }
+      : { hint: 'choose a network for this data set, or 0 classes' },
   );
 }

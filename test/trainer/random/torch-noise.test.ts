@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  NoiseParts,
   prepareNoise,
   TorchGenerator,
   transitionNoise,
@@ -71,5 +72,29 @@ describe('transitionNoise', () => {
       const whole = batch[k]!.data;
       expect([...data]).toEqual([...whole.slice(32, 48), ...whole.slice(0, 16)]);
     }
+  });
+});
+
+describe('noise in parts', () => {
+  test.each([
+    [[50, 1, 4, 4], 8],
+    [[50, 3, 3, 3], 7],
+    [[33, 2], 8],
+    [[9, 2], 8],
+    [[5, 2], 4],
+    [[3, 8, 8], 100],
+  ])('of %j by %i is that of the whole to the bit', (shape, batch) => {
+    const [count = 0] = shape;
+    const parts = new NoiseParts(shape, 7, 3);
+    const [noise, ...fresh]: number[][] = [[], [], [], []];
+    for (let done = 0; done < count; ) {
+      const part = parts.next(batch);
+      noise!.push(...part.noise.data);
+      for (const [k, { data }] of part.freshNoise.entries()) fresh[k]!.push(...data);
+      done += part.noise.shape[0]!;
+      expect(done === count || done % batch === 0).toBe(true);
+    }
+    expect(noise).toEqual([...prepareNoise(shape, 7).data]);
+    expect(fresh).toEqual(transitionNoise(shape, 7, 3).map(({ data }) => [...data]));
   });
 });
