@@ -144,7 +144,10 @@ function planRows({ model, teacher, steps, solvers }: TableRequest): PlannedRow[
   }
 }
 
-/** Scores over network evaluations, of the first metric that was measured, and the table of all. */
+/**
+ * Scores over network evaluations, of the first metric that was measured, and the table of all: without times, as a picture is
+ * the same each time it is made.
+ */
 export function evaluationPlot(report: EvaluationReport): Picture {
   const { dataset, rows } = report;
   const [score = ''] = Object.values(rows).flatMap(({ scores }) => Object.keys(scores));
@@ -159,23 +162,40 @@ export function evaluationPlot(report: EvaluationReport): Picture {
     title: `${score} on ${dataset}`,
     xLabel: 'network evaluations of a sample',
     series: [...series].map(([name, points]) => ({ name, points })),
-    table: tableLines(report),
+    table: alignedTable(report),
   });
 }
 
 /** The table as lines of text; the first says what its scores are. */
-export function tableLines({ rows, count, dataset, extractor }: EvaluationReport): string[] {
+export function tableLines(report: EvaluationReport): string[] {
+  return alignedTable(report, {
+    name: 'ms a sample',
+    of: ({ secondsPerSample }) => figures(secondsPerSample * 1000, 3),
+  });
+}
+
+/** A column between the evaluations of a row and its scores. */
+interface ExtraColumn {
+  readonly name: string;
+  of(row: TableRow): string;
+}
+
+function alignedTable(
+  { rows, count, dataset, extractor }: EvaluationReport,
+  ...extra: readonly ExtraColumn[]
+): string[] {
   const entries = Object.entries(rows);
   const names = [...new Set(entries.flatMap(([, { scores }]) => Object.keys(scores)))];
   const ofSpace = ` (${extractor})`;
   const cells = [
-    ['', 'NFE', 'ms a sample', ...names.map((name) => name.replace(ofSpace, ''))],
-    ...entries.map(([name, { nfe, secondsPerSample, scores }]) => [
-      name,
-      String(nfe),
-      figures(secondsPerSample * 1000, 3),
+    [
+      ...['', 'NFE', ...extra.map(({ name }) => name)],
+      ...names.map((name) => name.replace(ofSpace, '')),
+    ],
+    ...entries.map(([name, row]) => [
+      ...[name, String(row.nfe), ...extra.map((column) => column.of(row))],
       ...names.map((key) => {
-        const score = scores[key];
+        const score = row.scores[key];
         return score ? figures(score.value, 4) : '';
       }),
     ]),

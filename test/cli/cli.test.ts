@@ -100,7 +100,7 @@ describe('with --json, wrong usage is one JSON document too, and text on stderr'
     [['sample', '--json', '--out', 'x.png'], /^required option '--model <FILE>'/],
     [['train', '--run-name', 'a/b', '--json'], /must be a plain name/],
     [['bench', '--json', '--config', 'nosuch'], /Allowed choices are mlp-2d/],
-    [['distill', '--json', '--folder', 'x', '--teacher', 'T'], /needs --dataset/],
+    [['distill', '--json', '--size', '3', '--teacher', 'T'], /needs --dataset/],
     [['rum', '--json'], /unknown command 'rum'/],
     [['--json'], /unknown option '--json'/],
   ])('%j', async (args, message) => {

@@ -74,7 +74,9 @@ describe('a network of text', () => {
     const start = outputs['student'];
     await expect(run('FlowstepTrainTeacher', { ...given, start }, context)).rejects.toMatchObject({
       code: 'MODEL_INVALID',
-      message: expect.stringContaining('runs/lora/steps/000000003/student.safetensors is a student'),
+      message: expect.stringContaining(
+        'runs/lora/steps/000000003/student.safetensors is a student',
+      ),
       details: { field: 'start' },
     });
   });
