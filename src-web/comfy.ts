@@ -11,7 +11,12 @@ export interface ComfyNode {
     name: string,
     type: string,
     element: HTMLElement,
-    options: { serialize: boolean; hideOnZoom: boolean; getMinHeight: () => number },
+    options: {
+      serialize: boolean;
+      hideOnZoom: boolean;
+      hideInPanel: boolean;
+      getMinHeight: () => number;
+    },
   ): ComfyWidget;
   onRemoved?: () => void;
   /** Whether the user has asked for advanced widgets, by "Show Advanced" in the node's menu. */

@@ -92,6 +92,8 @@ function attach(node: ComfyNode): void {
   const widget = node.addDOMWidget('flowstep_live', 'flowstep_live', panel.element, {
     serialize: false,
     hideOnZoom: false,
+    // There is one chart, and the panel beside the canvas would take it off its node and make it narrow.
+    hideInPanel: true,
     getMinHeight: () => MIN_HEIGHT,
   });
   widget.serialize = false;
