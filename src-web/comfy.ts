@@ -21,6 +21,8 @@ export interface ComfyNode {
   onRemoved?: () => void;
   /** Whether the user has asked for advanced widgets, by "Show Advanced" in the node's menu. */
   readonly showAdvanced?: boolean;
+  /** What "Show Advanced" and "Hide Advanced" in its menu do: the node grows as it needs, and never shrinks. */
+  toggleAdvanced?(): void;
   computeSize(): readonly [number, number];
   /** Width and height in pixels of the canvas at scale 1. */
   readonly size: readonly [number, number];

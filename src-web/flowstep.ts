@@ -2,6 +2,7 @@
 import { api } from 'comfy/api';
 import { app } from 'comfy/app';
 import plotStyle from 'uplot/dist/uPlot.min.css';
+import { hideAdvanced } from './advanced.ts';
 import type { ComfyNode } from './comfy.ts';
 import { CURVES } from './curves.ts';
 import { findNode } from './find-node.ts';
@@ -69,21 +70,6 @@ async function restore(): Promise<void> {
   );
 }
 
-/**
- * Nodes that the page lays out hide advanced widgets by themselves. The canvas does not draw them but leaves room for them;
- * it leaves none for hidden ones.
- */
-function hideAdvanced(node: ComfyNode): void {
-  if (!node.comfyClass?.startsWith('Flowstep')) return;
-  const advanced = node.widgets?.filter((widget) => widget.options?.advanced) ?? [];
-  const get = () => !node.showAdvanced && !globalThis.LiteGraph?.vueNodesMode;
-  for (const widget of advanced) {
-    widget.advanced = true;
-    Object.defineProperty(widget, 'hidden', { configurable: true, get });
-  }
-  if (advanced.length > 0) node.setSize([node.size[0], node.computeSize()[1]]);
-}
-
 /** Its widget is the last, so that the values of the others keep their places in files. */
 function attach(node: ComfyNode): void {
   const curves = CURVES[node.comfyClass ?? ''];
@@ -136,6 +122,7 @@ app.registerExtension({
     await restore();
   }),
   nodeCreated: guarded('adding a chart', (node) => {
+    if (!node.comfyClass?.startsWith('Flowstep')) return;
     hideAdvanced(node);
     attach(node);
   }),
