@@ -23,6 +23,8 @@ export interface ComfyNode {
   readonly showAdvanced?: boolean;
   /** What "Show Advanced" and "Hide Advanced" in its menu do: the node grows as it needs, and never shrinks. */
   toggleAdvanced?(): void;
+  /** Values of a file, or of a copied node, have been written into it. */
+  onConfigure?: (saved: unknown) => void;
   computeSize(): readonly [number, number];
   /** Width and height in pixels of the canvas at scale 1. */
   readonly size: readonly [number, number];
@@ -30,6 +32,10 @@ export interface ComfyNode {
 }
 
 export interface ComfyWidget {
+  readonly name: string;
+  value: unknown;
+  /** A value has been chosen, or the same once more; not when a file is loaded. */
+  callback?: (...args: unknown[]) => void;
   serialize?: boolean;
   readonly options?: { readonly advanced?: boolean };
   /** Nodes that have such widgets get "Show Advanced" in their menu. */

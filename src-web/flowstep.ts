@@ -9,6 +9,7 @@ import { findNode } from './find-node.ts';
 import { guarded } from './guard.ts';
 import { readHistory, readMetricsEvent, readPromptId } from './messages.ts';
 import { Panel } from './panel.ts';
+import { unpinOtherFiles } from './pinned-file.ts';
 import { type Run, type RunState, Runs } from './runs.ts';
 import style from './style.css';
 import { runningPrompts, workflowOf } from './workflow-of.ts';
@@ -124,6 +125,7 @@ app.registerExtension({
   nodeCreated: guarded('adding a chart', (node) => {
     if (!node.comfyClass?.startsWith('Flowstep')) return;
     hideAdvanced(node);
+    if (node.comfyClass === 'FlowstepLoadModel') unpinOtherFiles(node);
     attach(node);
   }),
   afterConfigureGraph: guarded('finding the charts', () => place()),

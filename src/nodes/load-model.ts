@@ -56,6 +56,12 @@ export const loadModelNode = defineNode({
   },
 });
 
+/** Both hosts show the same words, and ComfyUI has neither a command line nor this input in sight. */
+const TAKE_ANYWAY =
+  'If you have chosen another file, empty sha256 (in ComfyUI after "Show Advanced") to take it.';
+const IN_COMFYUI =
+  'In ComfyUI open that workflow, under Templates if it came with Flowstep, and run it.';
+
 /** What the user says about the file. */
 interface WantedModel {
   readonly file: string;
@@ -112,7 +118,7 @@ function requireHash({ root, path, sha256 }: FileRef, wanted: WantedModel): void
     `${path} in the ${root} folder is another file: its sha256 is ${sha256}, not ${wanted.sha256.toLowerCase()}`,
     {
       field: 'sha256',
-      hint: ['Put the right file there, or empty sha256 to take this one.', howToMake(wanted)]
+      hint: [TAKE_ANYWAY, 'Else put the file there that is meant.', howToMake(wanted)]
         .filter(Boolean)
         .join(' '),
     },
@@ -123,5 +129,5 @@ function requireHash({ root, path, sha256 }: FileRef, wanted: WantedModel): void
 function howToMake({ made_by, sha256 }: WantedModel): string {
   if (made_by === '') return '';
   const anew = sha256 && ' A file made anew has another sha256: empty that input then.';
-  return `Run \`flowstep run ${made_by}\` to make it.${anew}`;
+  return `Run \`flowstep run ${made_by}\` to make it. ${IN_COMFYUI}${anew}`;
 }
