@@ -69,6 +69,8 @@ declare global {
 }
 
 export interface ComfyApi {
+  /** What it queues bears this; the same after the page is loaded anew. */
+  readonly clientId?: string;
   fetchApi(path: string): Promise<Response>;
   addEventListener(type: string, listener: (event: CustomEvent<unknown>) => void): void;
 }
