@@ -46,7 +46,7 @@ class Reporter:
         elif event["type"] == "metrics":
             told = {**self._told, "metrics": event["metrics"]}
             remember(told)
-            PromptServer.instance.send_sync("flowstep.metrics", told, PromptServer.instance.client_id)
+            PromptServer.instance.send_sync("flowstep.metrics", told)  # To all pages: one opened later has another client id.
 
     def text(self, text: str) -> None:
         PromptServer.instance.send_progress_text(text, self._told["node"], PromptServer.instance.client_id)

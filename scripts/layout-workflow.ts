@@ -35,6 +35,23 @@ const PICTURE_HEIGHTS: Readonly<Record<string, number>> = {
   FlowstepSaveModel: 60,
 };
 
+/**
+ * Pixels that nodes grow by where the page lays them out (Nodes 2.0), once they have run: rows of text are higher there, the
+ * pack's name and a button stand at the end, and what the node says takes as many lines as it has.
+ */
+const PAGE_HEIGHTS: Readonly<Record<string, number>> = {
+  FlowstepDataset: 120,
+  FlowstepTrainTeacher: 120,
+  FlowstepLoadModel: 80,
+  FlowstepOnlineFlow: 60,
+  FlowstepDistill: 150,
+  FlowstepOneStepSampler: 110,
+  FlowstepTeacherSampler: 120,
+  FlowstepLossPlot: 60,
+  FlowstepEvaluate: 350,
+  FlowstepSaveModel: 80,
+};
+
 /** Pixels that a node stands lower than its row, so that a link to the node behind it passes above. */
 const DROPS: Readonly<Record<string, number>> = { FlowstepOnlineFlow: 100 };
 
@@ -60,6 +77,11 @@ interface Box {
   y: number;
   readonly width: number;
   readonly height: number;
+}
+
+/** A node's box with the height that it may come to have. */
+interface NodeBox extends Box {
+  readonly room: number;
 }
 
 function definitionOf(node: WorkflowNode) {
@@ -118,7 +140,7 @@ function heightOf(node: WorkflowNode): number {
 }
 
 /** Boxes of a group's nodes from its top left corner; each node no higher than what feeds it. */
-function arrangeGroup(nodes: readonly WorkflowNode[]): Map<string, Box> {
+function arrangeGroup(nodes: readonly WorkflowNode[]): Map<string, NodeBox> {
   const ids = new Set(nodes.map((node) => node.id));
   const before = new Map(
     nodes.map((node) => [node.id, sources(node).filter((id) => ids.has(id))] as const),
@@ -126,26 +148,27 @@ function arrangeGroup(nodes: readonly WorkflowNode[]): Map<string, Box> {
   const columns = depths(before);
   const free = new Map<number, number>();
   const rows = new Map<string, number>();
-  const boxes = new Map<string, Box>();
+  const boxes = new Map<string, NodeBox>();
   const inOrder = nodes.toSorted((a, b) => columns.get(a.id)! - columns.get(b.id)!);
   for (const node of inOrder) {
     const column = columns.get(node.id)!;
     const height = heightOf(node);
+    const room = height + (PAGE_HEIGHTS[node.type] ?? 0);
     const feeds = before.get(node.id)!.map((id) => rows.get(id)!);
     const row = Math.max(free.get(column) ?? TITLE, ...feeds.slice(0, 1));
     const y = row + (DROPS[node.type] ?? 0);
     rows.set(node.id, row);
-    free.set(column, y + height + NODE_GAP + TITLE);
-    boxes.set(node.id, { x: column * (WIDTH + NODE_GAP), y, width: WIDTH, height });
+    free.set(column, y + room + NODE_GAP + TITLE);
+    boxes.set(node.id, { x: column * (WIDTH + NODE_GAP), y, width: WIDTH, height, room });
   }
   return boxes;
 }
 
-function around(boxes: readonly Box[]): Box {
+function around(boxes: readonly NodeBox[]): Box {
   const left = Math.min(...boxes.map((box) => box.x)) - GROUP_SIDE;
   const top = Math.min(...boxes.map((box) => box.y)) - TITLE - GROUP_TOP;
   const right = Math.max(...boxes.map((box) => box.x + box.width)) + GROUP_SIDE;
-  const bottom = Math.max(...boxes.map((box) => box.y + box.height)) + GROUP_SIDE;
+  const bottom = Math.max(...boxes.map((box) => box.y + box.room)) + GROUP_SIDE;
   return { x: left, y: top, width: right - left, height: bottom - top };
 }
 
@@ -167,7 +190,7 @@ function arrange(workflow: Workflow): { boxes: Map<string, Box>; frames: Map<str
       return [title, [...new Set(feeding)].filter((name) => name !== title)] as const;
     }),
   );
-  const boxes = new Map<string, Box>();
+  const boxes = new Map<string, NodeBox>();
   const frames = new Map<string, Box>();
   let x = 0;
   const columns = grouped(depths(before), ([, depth]) => String(depth));

@@ -11,11 +11,20 @@ export interface ComfyNode {
     name: string,
     type: string,
     element: HTMLElement,
-    options: { serialize: boolean; hideOnZoom: boolean; getMinHeight: () => number },
+    options: {
+      serialize: boolean;
+      hideOnZoom: boolean;
+      hideInPanel: boolean;
+      getMinHeight: () => number;
+    },
   ): ComfyWidget;
   onRemoved?: () => void;
   /** Whether the user has asked for advanced widgets, by "Show Advanced" in the node's menu. */
   readonly showAdvanced?: boolean;
+  /** What "Show Advanced" and "Hide Advanced" in its menu do: the node grows as it needs, and never shrinks. */
+  toggleAdvanced?(): void;
+  /** Values of a file, or of a copied node, have been written into it. */
+  onConfigure?: (saved: unknown) => void;
   computeSize(): readonly [number, number];
   /** Width and height in pixels of the canvas at scale 1. */
   readonly size: readonly [number, number];
@@ -23,6 +32,10 @@ export interface ComfyNode {
 }
 
 export interface ComfyWidget {
+  readonly name: string;
+  value: unknown;
+  /** A value has been chosen, or the same once more; not when a file is loaded. */
+  callback?: (...args: unknown[]) => void;
   serialize?: boolean;
   readonly options?: { readonly advanced?: boolean };
   /** Nodes that have such widgets get "Show Advanced" in their menu. */
@@ -56,6 +69,8 @@ declare global {
 }
 
 export interface ComfyApi {
+  /** What it queues bears this; the same after the page is loaded anew. */
+  readonly clientId?: string;
   fetchApi(path: string): Promise<Response>;
   addEventListener(type: string, listener: (event: CustomEvent<unknown>) => void): void;
 }

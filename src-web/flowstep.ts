@@ -2,27 +2,22 @@
 import { api } from 'comfy/api';
 import { app } from 'comfy/app';
 import plotStyle from 'uplot/dist/uPlot.min.css';
+import { hideAdvanced } from './advanced.ts';
 import type { ComfyNode } from './comfy.ts';
 import { CURVES } from './curves.ts';
 import { findNode } from './find-node.ts';
 import { guarded } from './guard.ts';
 import { readHistory, readMetricsEvent, readPromptId } from './messages.ts';
 import { Panel } from './panel.ts';
-import { type Run, type RunState, Runs } from './runs.ts';
+import { unpinOtherFiles } from './pinned-file.ts';
+import { type Run, Runs } from './runs.ts';
 import style from './style.css';
-import { runningPrompts, workflowOf } from './workflow-of.ts';
+import { ENDS, endings, workflowOf } from './workflow-of.ts';
 
 /** Four lines of text and a chart that can be read, in pixels of the canvas at scale 1. */
 const MIN_HEIGHT = 220;
 /** The status and the legend of three curves fit into a line each. */
 const MIN_WIDTH = 340;
-
-/** ComfyUI's events that end an execution. */
-const ENDS: Readonly<Record<string, RunState>> = {
-  execution_success: 'finished',
-  execution_interrupted: 'stopped',
-  execution_error: 'failed',
-};
 
 const runs = new Runs();
 const panels = new Map<ComfyNode, Panel>();
@@ -58,30 +53,27 @@ async function receive(event: CustomEvent<unknown>): Promise<void> {
   else place(run);
 }
 
+/** Brings what the server remembers to a page that has just been opened, or was cut off. */
 async function restore(): Promise<void> {
   const response = await api.fetchApi('/flowstep/history');
   if (!response.ok) return;
   const updates = readHistory(await response.json());
-  if (updates.length === 0) return;
-  const running = await runningPrompts(api);
+  const ends = await endings(
+    api,
+    updates.map((update) => update.promptId),
+  );
   await Promise.all(
-    updates.map((update) => assign(runs.restore(update, running.has(update.promptId)))),
+    updates.map((update) => assign(runs.restore(update, ends.get(update.promptId)))),
   );
 }
 
-/**
- * Nodes that the page lays out hide advanced widgets by themselves. The canvas does not draw them but leaves room for them;
- * it leaves none for hidden ones.
- */
-function hideAdvanced(node: ComfyNode): void {
-  if (!node.comfyClass?.startsWith('Flowstep')) return;
-  const advanced = node.widgets?.filter((widget) => widget.options?.advanced) ?? [];
-  const get = () => !node.showAdvanced && !globalThis.LiteGraph?.vueNodesMode;
-  for (const widget of advanced) {
-    widget.advanced = true;
-    Object.defineProperty(widget, 'hidden', { configurable: true, get });
-  }
-  if (advanced.length > 0) node.setSize([node.size[0], node.computeSize()[1]]);
+/** Ends runs whose end this page has not been told: of other pages' prompts, or with a ComfyUI that is gone. */
+async function settle(): Promise<void> {
+  const { running } = runs;
+  if (running.length === 0) return;
+  const ends = await endings(api, running);
+  for (const [promptId, state] of ends) runs.end(promptId, state);
+  if (ends.size > 0) place();
 }
 
 /** Its widget is the last, so that the values of the others keep their places in files. */
@@ -92,6 +84,8 @@ function attach(node: ComfyNode): void {
   const widget = node.addDOMWidget('flowstep_live', 'flowstep_live', panel.element, {
     serialize: false,
     hideOnZoom: false,
+    // There is one chart, and the panel beside the canvas would take it off its node and make it narrow.
+    hideInPanel: true,
     getMinHeight: () => MIN_HEIGHT,
   });
   widget.serialize = false;
@@ -125,6 +119,16 @@ app.registerExtension({
       };
       api.addEventListener(type, guarded(`the event ${type}`, end));
     }
+    // Its detail is null when the connection is lost: then there is nobody to ask.
+    const changed = guarded('the event status', ({ detail }: CustomEvent<unknown>) =>
+      detail === null ? undefined : settle(),
+    );
+    api.addEventListener('status', changed);
+    const reconnected = guarded('the event reconnected', async () => {
+      await restore();
+      await settle();
+    });
+    api.addEventListener('reconnected', reconnected);
     const redraw = guarded('redrawing', () => place());
     // Themes are classes and variables of these two.
     const observer = new MutationObserver(() => void redraw());
@@ -134,7 +138,9 @@ app.registerExtension({
     await restore();
   }),
   nodeCreated: guarded('adding a chart', (node) => {
+    if (!node.comfyClass?.startsWith('Flowstep')) return;
     hideAdvanced(node);
+    if (node.comfyClass === 'FlowstepLoadModel') unpinOtherFiles(node);
     attach(node);
   }),
   afterConfigureGraph: guarded('finding the charts', () => place()),

@@ -3,7 +3,7 @@ import { Chart } from './chart.ts';
 import type { Curve } from './curves.ts';
 import { guarded } from './guard.ts';
 import type { Run } from './runs.ts';
-import { evaluationText, numberText, stateText, stepText } from './text.ts';
+import { evaluationText, shortText, stateText, stepText } from './text.ts';
 
 export class Panel {
   readonly element = element('div', 'flowstep-live');
@@ -94,7 +94,7 @@ export class Panel {
     this.#bar.style.width = `${(100 * Math.min(1, done)).toFixed(1)}%`;
     const metrics = (under ?? points.at(-1))?.metrics;
     this.#curves.forEach((curve, index) => {
-      this.#values[index]!.textContent = run ? numberText(metrics?.[curve.metric]) : '';
+      this.#values[index]!.textContent = run ? shortText(metrics?.[curve.metric]) : '';
     });
   }
 }

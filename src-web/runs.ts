@@ -38,15 +38,18 @@ export class Runs {
     return run;
   }
 
-  /** What the server remembers of a run; what was received meanwhile is newer and stays. */
-  restore(update: RunUpdate, isRunning: boolean): Run {
-    const known = this.#find(update);
-    if (known) {
-      known.points = append(update.points, known.points);
-      return known;
-    }
-    const run = this.receive(update);
-    if (run.state === 'running' && !isRunning) run.state = 'stopped';
+  /** Ids of the prompts that have runs which still run, as far as this page knows. */
+  get running(): readonly string[] {
+    return this.#runs.filter((run) => run.state === 'running').map((run) => run.promptId);
+  }
+
+  /** What the server remembers of a run, which goes on or has come to this end; what was received meanwhile is newer. */
+  restore(update: RunUpdate, end: RunState | undefined): Run {
+    const remembered = update.points.at(-1)!.step;
+    const newer = this.#find(update)?.points.filter((point) => point.step > remembered) ?? [];
+    const { standing } = newer.length > 0 ? this.#find(update)! : update;
+    const run = this.receive({ ...update, points: [...update.points, ...newer], standing });
+    if (end) this.end(run.promptId, end);
     return run;
   }
 

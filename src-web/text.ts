@@ -47,6 +47,24 @@ export function numberText(value: number | null | undefined): string {
   return value === null || value === undefined ? '-' : String(Number(value.toPrecision(DIGITS)));
 }
 
+/** What each of three curves has room for in the narrowest node: signs and points are narrow, digits are not. */
+export const MAX_LENGTH = 7;
+export const MAX_DIGITS = 5;
+
+/** Like `numberText`, with fewer digits or a power of ten where that is too long: `-0.0061`, `-7.9e-4`, `1.2e-12`. */
+export function shortText(value: number | null | undefined): string {
+  if (value === null || value === undefined) return numberText(value);
+  const forms = [DIGITS, 2, 1].flatMap((digits) => [
+    numberText(Number(value.toPrecision(digits))),
+    value.toExponential(digits - 1).replace('e+', 'e'),
+  ]);
+  return forms.find(hasRoom) ?? forms.at(-1)!;
+}
+
+function hasRoom(form: string): boolean {
+  return form.length <= MAX_LENGTH && form.replaceAll(/\D/g, '').length <= MAX_DIGITS;
+}
+
 /** h:mm:ss, or m:ss below an hour. */
 export function clock(seconds: number): string {
   const whole = Math.max(0, Math.ceil(seconds));

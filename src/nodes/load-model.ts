@@ -61,6 +61,12 @@ export const loadModelNode = defineNode({
   },
 });
 
+/** Both hosts show the same words, and ComfyUI has neither a command line nor this input in sight. */
+const TAKE_ANYWAY =
+  'If you have chosen another file, empty sha256 (in ComfyUI after "Show Advanced") to take it.';
+const IN_COMFYUI =
+  'In ComfyUI open that workflow, under Templates if it came with Flowstep, and run it.';
+
 /** What the user says about the file. */
 interface WantedModel {
   readonly file: string;
@@ -132,7 +138,8 @@ async function requireHash(
       hint: [
         sha256 !== model.sha256 &&
           'Its weights lie in other files, so its sha256 is that of all of them.',
-        'Put the right file there, or empty sha256 to take this one.',
+        TAKE_ANYWAY,
+        'Else put the file there that is meant.',
         howToMake(wanted),
       ]
         .filter(Boolean)
@@ -145,5 +152,5 @@ async function requireHash(
 function howToMake({ made_by, sha256 }: WantedModel): string {
   if (made_by === '') return '';
   const anew = sha256 && ' A file made anew has another sha256: empty that input then.';
-  return `Run \`flowstep run ${made_by}\` to make it.${anew}`;
+  return `Run \`flowstep run ${made_by}\` to make it. ${IN_COMFYUI}${anew}`;
 }

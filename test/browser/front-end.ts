@@ -42,7 +42,9 @@ interface PageApp {
     readonly setting: { set(id: string, value: unknown): Promise<void> };
   };
   readonly rootGraph: { readonly nodes: readonly PageNode[]; readonly groups: readonly Frame[] };
+  readonly api: EventTarget;
   readonly canvas: {
+    selectNode(node: PageNode): void;
     readonly ds: { scale: number; offset: [number, number] };
     setDirty(foreground: boolean, background: boolean): void;
   };
@@ -51,11 +53,20 @@ interface PageApp {
 }
 
 interface PageNode {
+  readonly id: string | number;
   readonly title: string;
   readonly pos: readonly [number, number];
   readonly size: readonly [number, number];
   readonly imgs?: readonly HTMLImageElement[];
-  readonly widgets?: { readonly name: string; value: unknown; readonly element?: HTMLElement }[];
+  readonly widgets?: PageWidget[];
+  toggleAdvanced(): void;
+}
+
+interface PageWidget {
+  readonly name: string;
+  value: unknown;
+  readonly element?: HTMLElement;
+  setValue(value: unknown, from: { readonly node: PageNode; readonly canvas: object }): void;
 }
 
 /** A box with a title. */
@@ -177,6 +188,65 @@ export class FrontEnd implements AsyncDisposable {
     );
   }
 
+  /** Chooses a value as a click on the canvas does: the widget tells its node. */
+  async choose(title: string, widget: string, value: unknown): Promise<void> {
+    await this.page.evaluate(
+      ([t, w, v]) => {
+        const node = app.rootGraph.nodes.find((one) => one.title === t)!;
+        const chosen = node.widgets!.find((one) => one.name === w)!;
+        chosen.setValue(v, { node, canvas: app.canvas });
+      },
+      [title, widget, value] as const,
+    );
+  }
+
+  /** Selects the node with this title and opens the panel beside the canvas that shows its properties. */
+  async openProperties(title: string): Promise<void> {
+    await this.page.evaluate(
+      (t) => app.canvas.selectNode(app.rootGraph.nodes.find((one) => one.title === t)!),
+      title,
+    );
+    await this.page.getByRole('button', { name: 'Toggle properties panel' }).first().click();
+    await this.page.getByTestId('panel-tab-parameters').waitFor();
+  }
+
+  async closeProperties(): Promise<void> {
+    await this.page.getByRole('button', { name: 'Toggle properties panel' }).first().click();
+    await this.page.getByTestId('panel-tab-parameters').waitFor({ state: 'hidden' });
+  }
+
+  /** "Show Advanced" or "Hide Advanced" in the menu of the node with this title. */
+  async toggleAdvanced(title: string): Promise<void> {
+    await this.page.evaluate(
+      (t) => app.rootGraph.nodes.find((one) => one.title === t)!.toggleAdvanced(),
+      title,
+    );
+  }
+
+  /** Id of the node with this title. */
+  id(title: string): Promise<string> {
+    return this.page.evaluate(
+      (t) => String(app.rootGraph.nodes.find((one) => one.title === t)!.id),
+      title,
+    );
+  }
+
+  /** Height of the node with this title. */
+  height(title: string): Promise<number> {
+    return this.page.evaluate(
+      (t) => app.rootGraph.nodes.find((one) => one.title === t)!.size[1],
+      title,
+    );
+  }
+
+  /** An event as ComfyUI sends them. */
+  async receive(type: string, detail: object): Promise<void> {
+    await this.page.evaluate(([t, d]) => app.api.dispatchEvent(new CustomEvent(t, { detail: d })), [
+      type,
+      detail,
+    ] as const);
+  }
+
   /** Moves the view, so that the lower end of the node is in its middle; the chart that is there. */
   async lookAt(title: string, scale = 1): Promise<Panel> {
     await this.page.evaluate(
@@ -264,6 +334,20 @@ export class Panel {
   /** What the evaluations of the training have told. */
   evaluation(): Promise<string> {
     return this.#root.locator('.flowstep-evaluation').innerText();
+  }
+
+  /** Width in pixels of the screen. */
+  async width(): Promise<number> {
+    return (await this.#root.boundingBox())?.width ?? 0;
+  }
+
+  /** Losses as they are written, and whether all of them are seen. */
+  async legend(): Promise<{ readonly values: readonly string[]; readonly isWhole: boolean }> {
+    const values = await this.#root.locator('.flowstep-value').allInnerTexts();
+    const isWhole = await this.#root
+      .locator('.flowstep-legend')
+      .evaluate((legend) => legend.scrollWidth <= legend.clientWidth);
+    return { values, isWhole };
   }
 
   /** The drawn curves. */

@@ -5,5 +5,7 @@ export default defineConfig({
   test: {
     include: ['test/browser/**/*.test.ts'],
     bail: 1,
+    // Each has a ComfyUI and a browser of its own.
+    fileParallelism: false,
   },
 });

@@ -40,6 +40,8 @@ export interface ComfyUiOptions {
   readonly packs?: readonly string[];
   /** The base folder of one that ran before; default: a new one. */
   readonly folder?: string;
+  /** The port of one that ran before, for pages that wait for it; default: a free one. */
+  readonly port?: number;
 }
 
 export class ComfyUi implements AsyncDisposable {
@@ -60,7 +62,7 @@ export class ComfyUi implements AsyncDisposable {
     const installed = installedComfyUi();
     const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'flowstep-comfyui-run-')));
     await linkPacks(folder, [PACK, ...(options.packs ?? [])]);
-    const port = await freePort();
+    const port = options.port ?? (await freePort());
     const log = await open(join(folder, 'comfy.log'), 'a');
     const child = spawn(join(installed, 'venv/bin/python'), commandLine(port, folder), {
       cwd: join(installed, 'ComfyUI'),

@@ -24,10 +24,10 @@ class StubPromptServer:
 
     def __init__(self) -> None:
         self.routes = web.RouteTableDef()
-        self.sent: list[tuple[str, dict[str, Any], str]] = []
+        self.sent: list[tuple[str, dict[str, Any], str | None]] = []
         self.texts: list[str] = []
 
-    def send_sync(self, event: str, data: dict[str, Any], sid: str) -> None:
+    def send_sync(self, event: str, data: dict[str, Any], sid: str | None = None) -> None:
         self.sent.append((event, data, sid))
 
     def send_progress_text(self, text: str, node_id: str, sid: str) -> None:

@@ -196,7 +196,7 @@ def test_progress_previews_texts_and_metrics_are_shown(monkeypatch: pytest.Monke
         "prompt_id": "prompt", "node": "7", "step": 41, "steps": 80, "stepsPerSecond": 2.5, "etaSeconds": None,
         "metrics": {"loss/student": 0.25, "odd": None},
     }
-    assert page.sent == [("flowstep.metrics", event, "client")]
+    assert page.sent == [("flowstep.metrics", event, None)], "pages that were opened later are told too"
     assert progress.history["7"] == [event]
 
 

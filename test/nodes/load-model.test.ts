@@ -47,6 +47,10 @@ describe('a model file', () => {
       message: `m/teacher.safetensors in the models folder is another file: its sha256 is ${sha256}, not ${OTHER}`,
       details: { field: 'sha256', hint: expect.stringContaining('`flowstep run w.json`') },
     });
+    // Who has chosen another file in ComfyUI sees neither the input nor a command line.
+    await expect(load(context, { sha256: OTHER, made_by: 'w.json' })).rejects.toMatchObject({
+      details: { hint: expect.stringMatching(/^If you have .*"Show Advanced".* Templates/) },
+    });
   });
 
   test('changes the fingerprint of the node when its content changes', async () => {

@@ -26,16 +26,48 @@ describe('runs', () => {
   test('what the server remembers goes before what came meanwhile', () => {
     const runs = new Runs();
     runs.receive(update('a', [7, 8]));
-    runs.restore(update('a', [1, 3, 7]), true);
+    runs.restore(update('a', [1, 3, 7]), undefined);
     expect(stepsOf(runs)).toEqual([[1, 3, 7, 8]]);
   });
 
-  test.each([
-    { name: 'still runs', steps: [1, 3], isRunning: true, state: 'running' },
-    { name: 'was stopped while no page looked', steps: [1, 3], isRunning: false, state: 'stopped' },
-    { name: 'went to its end', steps: [1, 100], isRunning: false, state: 'finished' },
-  ])('a remembered run $name', ({ steps, isRunning, state }) => {
-    expect(new Runs().restore(update('a', steps), isRunning).state).toBe(state);
+  test('what was missed while the connection was lost is filled in', () => {
+    const runs = new Runs();
+    const run = runs.receive(update('a', [1, 3]));
+    const standing = { steps: 100, stepsPerSecond: 3, etaSeconds: 4 };
+    runs.restore({ ...update('a', [1, 3, 5, 7]), standing }, undefined);
+    expect(stepsOf(runs)).toEqual([[1, 3, 5, 7]]);
+    expect(run.standing).toEqual(standing);
+  });
+
+  describe.each([{ isKnown: false }, { isKnown: true }])(
+    'where it is known: $isKnown',
+    ({ isKnown }) => {
+      test.each([
+        { name: 'still runs', steps: [1, 3], end: undefined, state: 'running' },
+        {
+          name: 'was stopped while no page looked',
+          steps: [1, 3],
+          end: 'stopped',
+          state: 'stopped',
+        },
+        { name: 'failed then', steps: [1, 3], end: 'failed', state: 'failed' },
+        { name: 'ended early', steps: [1, 3], end: 'finished', state: 'finished' },
+        { name: 'went to its end', steps: [1, 100], end: 'stopped', state: 'finished' },
+      ] as const)('a remembered run $name', ({ steps, end, state }) => {
+        const runs = new Runs();
+        if (isKnown) runs.receive(update('a', [1]));
+        expect(runs.restore(update('a', steps), end).state).toBe(state);
+      });
+    },
+  );
+
+  test('prompts with runs that have not ended are known', () => {
+    const runs = new Runs();
+    runs.receive(update('a', [100]));
+    runs.receive(update('b', [5]));
+    runs.receive(update('c', [6]));
+    runs.end('c', 'failed');
+    expect(runs.running).toEqual(['b']);
   });
 
   test('an execution that ends stops what runs in it, and nothing else', () => {

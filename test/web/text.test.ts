@@ -1,6 +1,16 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Run } from '../../src-web/runs.ts';
-import { clock, evaluationText, numberText, stateText, stepText } from '../../src-web/text.ts';
+import {
+  clock,
+  evaluationText,
+  MAX_DIGITS,
+  MAX_LENGTH,
+  numberText,
+  shortText,
+  stateText,
+  stepText,
+} from '../../src-web/text.ts';
 
 const run: Run = {
   node: '4',
@@ -63,6 +73,32 @@ test.each([
   [null, '-'],
   [undefined, '-'],
 ])('%j is shown as %j', (value, expected) => expect(numberText(value)).toBe(expected));
+
+test.each([
+  [0.0123456, '0.0123'],
+  [-12.345, '-12.3'],
+  [-0.00609, '-0.0061'],
+  [-0.0006094, '-6.1e-4'],
+  [0.0006094, '6.09e-4'],
+  [-12_345, '-12300'],
+  [-123_456, '-1.23e5'],
+  [-1_234_567, '-1.23e6'],
+  [1.234e-12, '1.2e-12'],
+  [-3.21e-12, '-3e-12'],
+  [null, '-'],
+  [undefined, '-'],
+])('%j has room as %j', (value, expected) => expect(shortText(value)).toBe(expected));
+
+test('no number is too long for its room', () => {
+  const numbers = fc.double({ noNaN: true, noDefaultInfinity: true });
+  fc.assert(
+    fc.property(numbers, (value) => {
+      const text = shortText(value);
+      expect(text.length).toBeLessThanOrEqual(MAX_LENGTH);
+      expect(text.match(/\d/g)!.length).toBeLessThanOrEqual(MAX_DIGITS);
+    }),
+  );
+});
 
 test.each([
   [0, '0:00'],

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { ComfyGraph, ComfyNode } from '../../src-web/comfy.ts';
 import { findNode } from '../../src-web/find-node.ts';
-import { runningPrompts, workflowOf } from '../../src-web/workflow-of.ts';
+import { ELSEWHERE, endings, runningPrompts, workflowOf } from '../../src-web/workflow-of.ts';
 
 const item = (promptId: string, workflow: unknown) => [
   3,
@@ -57,8 +57,49 @@ describe('the workflow of a prompt', () => {
     expect(await workflowOf(api(answers), 'p')).toBe(expected);
   });
 
+  test.each([
+    { client: 'me', expected: null },
+    { client: 'another', expected: ELSEWHERE },
+  ])('without an id belongs to the page of $client', async ({ client, expected }) => {
+    const queued = { queue_running: [[3, 'p', {}, { client_id: client }, []]] };
+    const page = { ...api({ '/queue': queued }), clientId: 'me' };
+    expect(await workflowOf(page, 'p')).toBe(expected);
+  });
+
   test('running prompts are known', async () => {
     expect(await runningPrompts(api({ '/queue': queue }))).toEqual(new Set(['other', 'p']));
+  });
+});
+
+describe('executions that are over', () => {
+  const over = (promptId: string, messages: unknown) => [
+    `/history/${promptId}`,
+    { [promptId]: { prompt: [], status: { messages } } },
+  ];
+  const start = ['execution_start', { prompt_id: 'p' }];
+  const history = Object.fromEntries([
+    over('done', [start, ['execution_success', {}]]),
+    over('cancelled', [start, ['execution_interrupted', {}]]),
+    over('wrong', [start, ['execution_error', {}]]),
+    over('odd', 5),
+  ]);
+  const queue = { queue_running: [item('runs', {})], queue_pending: [item('waits', {})] };
+  const prompts = ['runs', 'done', 'cancelled', 'wrong', 'odd', 'forgotten', 'done'];
+
+  test('ended as the history tells', async () => {
+    expect(
+      Object.fromEntries(await endings(api({ '/queue': queue, ...history }), prompts)),
+    ).toEqual({
+      done: 'finished',
+      cancelled: 'stopped',
+      wrong: 'failed',
+      odd: 'stopped',
+      forgotten: 'stopped',
+    });
+  });
+
+  test('are not known where ComfyUI does not answer', async () => {
+    expect((await endings(api(history), prompts)).size).toBe(0);
   });
 });
 
