@@ -3,7 +3,13 @@
  * Without a GPU it runs in software, where the time of a step says nothing, but that of starting one does.
  */
 import { parseArgs } from 'node:util';
-import { NO_WEBGPU, type Training, trained } from '../test/webgpu/gpu.ts';
+import {
+  NO_WEBGPU,
+  type Spread,
+  type StepTimes,
+  type Training,
+  trained,
+} from '../test/webgpu/gpu.ts';
 import { mergeResults } from './results.ts';
 
 const { values } = parseArgs({ options: { steps: { type: 'string', default: '60' } } });
@@ -27,13 +33,17 @@ function curveGap(name: string, a: Training, b: Training): number {
 const sampleGap = (a: readonly number[], b: readonly number[]) =>
   round(Math.max(...b.map((x, i) => Math.abs(a[i]! - x))));
 
+const rounded = ({ median, least }: Spread) => ({ median: round(median), least: round(least) });
+
 /** Milliseconds; the least where other work disturbs. */
-function times({ startMs, stepMs }: Training) {
-  const start = Object.entries(startMs).map(([name, { median, least }]) => [
-    name,
-    { median: round(median), least: round(least) },
-  ]);
-  return { startMs: Object.fromEntries(start), iterationMs: round(stepMs) };
+function times({ startMs, hostMs, stepMs }: StepTimes) {
+  const starts = Object.entries(startMs).map(([name, spread]) => [name, rounded(spread)]);
+  return { startMs: Object.fromEntries(starts), hostMs: rounded(hostMs), stepMs: round(stepMs) };
+}
+
+/** Of training a teacher, and of distilling it. */
+function allTimes(training: Training) {
+  return { teacher: times(training.teaching), distillation: times(training) };
 }
 
 for (const config of ['dit-xs', 'unet-xs'] as const) {
@@ -52,8 +62,8 @@ for (const config of ['dit-xs', 'unet-xs'] as const) {
       ]),
     ),
     sampleGap: sampleGap(recorded.teacher, cpu.teacher),
-    recorded: times(recorded),
-    notRecorded: times(plain),
+    recorded: allTimes(recorded),
+    notRecorded: allTimes(plain),
     sameRecorded: recorded.state === plain.state,
     grownMib: round((after - before) / 2 ** 20),
   };

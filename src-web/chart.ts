@@ -6,8 +6,10 @@ import type { Point } from './messages.ts';
 import { smooth } from './points.ts';
 
 const FONT = '10px system-ui, sans-serif';
-/** Room for numbers such as 0.012, in pixels. */
+/** Room for numbers such as 0.012, in pixels, and for a letter of longer ones. */
 const AXIS_WIDTH = 40;
+const LETTER_WIDTH = 6;
+const TICK_WIDTH = 8;
 /** Opacity of what is measured, behind its average. */
 const FAINT = '55';
 
@@ -65,7 +67,7 @@ export class Chart {
     const upright = (side: Curve['axis']) => ({
       ...axis,
       scale: side,
-      size: AXIS_WIDTH,
+      size: (_: UPlot, texts: readonly string[] | null) => axisWidth(texts ?? []),
       values: (_: UPlot, marks: (number | null)[]) => marks.map(tickText),
     });
     const hasRight = this.#curves.some((curve) => curve.axis === 'right');
@@ -114,6 +116,12 @@ export class Chart {
       points: { show: isMarked ? undefined : false },
     })) as UPlot.Series[];
   }
+}
+
+/** A number that is cut off at its left has lost its sign. */
+export function axisWidth(texts: readonly string[]): number {
+  const longest = Math.max(0, ...texts.map(({ length }) => length));
+  return Math.max(AXIS_WIDTH, TICK_WIDTH + LETTER_WIDTH * longest);
 }
 
 /** Short; uPlot gives null for marks without text. */

@@ -19,7 +19,22 @@ export interface TrainingTask {
   readonly resumeIn?: string;
 }
 
-export interface Training {
+/** Milliseconds, after the tenth step. */
+export interface Spread {
+  readonly median: number;
+  readonly least: number;
+}
+
+export interface StepTimes {
+  /** For which the host is busy with starting each program. */
+  readonly startMs: Readonly<Record<string, Spread>>;
+  /** The same for all programs of a step. */
+  readonly hostMs: Spread;
+  /** Median of whole steps. */
+  readonly stepMs: number;
+}
+
+export interface Training extends StepTimes {
   /** Metrics of each step. */
   readonly curve: readonly Readonly<Record<string, number>>[];
   /** Samples of the averaged weights, from the same noise. */
@@ -34,10 +49,8 @@ export interface Training {
   readonly resumed?: readonly [string, string];
   /** Samples of the teacher by Heun's method. */
   readonly teacher: readonly number[];
-  /** Milliseconds for which the host is busy with starting each program, after the tenth step. */
-  readonly startMs: Readonly<Record<string, { readonly median: number; readonly least: number }>>;
-  /** Median milliseconds of a step, after the tenth. */
-  readonly stepMs: number;
+  /** Of training a teacher of the same network by flow matching. */
+  readonly teaching: StepTimes;
 }
 
 const WORKER = fileURLToPath(new URL('./training-worker.ts', import.meta.url));

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { NetworkConfigSchema, sampleShape } from '../../src/trainer/nn/config.ts';
+import { benchTrainer } from '../../src/trainer/run/bench-jobs.ts';
 import { BENCH_CONFIGS } from '../../src/trainer/run/benchmark.ts';
 import type { DistillJob } from '../../src/trainer/run/distill-job.ts';
 import { Distiller } from '../../src/trainer/run/distiller.ts';
@@ -12,7 +13,7 @@ import { engine } from '../../src/trainer/runtime/engine.ts';
 import { Program } from '../../src/trainer/runtime/program.ts';
 import { smallModel } from '../support/small-networks.ts';
 import { noiseOf } from '../support/tiny-models.ts';
-import type { Training, TrainingTask } from './gpu.ts';
+import type { StepTimes, Training, TrainingTask } from './gpu.ts';
 
 /** Programs are compiled and recorded, and memory is as large as it gets. */
 const WARM = 10;
@@ -65,10 +66,45 @@ Program.prototype.run = async function timed(this: Program) {
   starts[this.name] = performance.now() - start;
 };
 
-async function distilled(): Promise<Omit<Training, 'teacher'>> {
+/** Of a step: what it took, and its programs' starts. */
+interface StepTime {
+  readonly step: number;
+  readonly starts: Readonly<Record<string, number>>;
+}
+
+function stepTimes(times: readonly StepTime[]): StepTimes {
+  const spread = (all: readonly number[]) => ({
+    median: median(all) ?? 0,
+    least: all.length > 0 ? Math.min(...all) : 0,
+  });
+  const names = Object.keys(times[0]?.starts ?? {});
+  return {
+    startMs: Object.fromEntries(
+      names.map((name) => [name, spread(times.map(({ starts: of }) => of[name]!))]),
+    ),
+    hostMs: spread(times.map(({ starts: of }) => names.reduce((sum, name) => sum + of[name]!, 0))),
+    stepMs: median(times.map(({ step }) => step)) ?? 0,
+  };
+}
+
+/** How long the steps of a teacher's training take. */
+async function taught(): Promise<StepTimes> {
+  const trainer = benchTrainer(job.teacher.info.network, batch);
+  const times: StepTime[] = [];
+  for (let step = 0; step < steps; step++) {
+    starts = {};
+    const start = performance.now();
+    await trainer.step(step);
+    if (step >= WARM) times.push({ step: performance.now() - start, starts });
+  }
+  trainer.dispose();
+  return stepTimes(times);
+}
+
+async function distilled(): Promise<Omit<Training, 'teacher' | 'teaching'>> {
   const distiller = new Distiller(job);
   const curve: Readonly<Record<string, number>>[] = [];
-  const times: { readonly step: number; readonly starts: Record<string, number> }[] = [];
+  const times: StepTime[] = [];
   const seen = () => [process.memoryUsage.rss(), on.liveTensors] as const;
   let warm = seen();
   for (let step = 0; step < steps; step++) {
@@ -90,13 +126,7 @@ async function distilled(): Promise<Omit<Training, 'teacher'>> {
     state,
     residentBytes: [warm[0], end[0]],
     handles: [warm[1], end[1], on.liveTensors],
-    startMs: Object.fromEntries(
-      Object.keys(times[0]?.starts ?? {}).map((name) => {
-        const all = times.map(({ starts: of }) => of[name]!);
-        return [name, { median: median(all)!, least: Math.min(...all) }];
-      }),
-    ),
-    stepMs: median(times.map(({ step }) => step)) ?? 0,
+    ...stepTimes(times),
   };
 }
 
@@ -129,7 +159,7 @@ async function modelsOf(folder: string, stopAt?: number): Promise<string> {
 }
 
 const teacher = await teacherSamples();
-const result = { ...(await distilled()), teacher };
+const result = { ...(await distilled()), teaching: await taught(), teacher };
 const resumed = resumeIn && {
   resumed: [
     await modelsOf(join(resumeIn, 'stopped'), Math.floor(steps / 3)),
