@@ -43,14 +43,14 @@ function times({ startMs, hostMs, stepMs }: StepTimes) {
 
 /** Of training a teacher, and of distilling it. */
 function allTimes(training: Training) {
-  return { teacher: times(training.teaching), distillation: times(training) };
+  return { teacher: times(training.teaching!), distillation: times(training) };
 }
 
 for (const config of ['dit-xs', 'unet-xs'] as const) {
   const task = { config, steps, rate: RATE };
   const cpu = await trained({ ...task, device: 'cpu' });
-  const recorded = await trained({ ...task, device: 'webgpu' });
-  const plain = await trained({ ...task, device: 'webgpu', capture: false });
+  const recorded = await trained({ ...task, device: 'webgpu', teaches: true });
+  const plain = await trained({ ...task, device: 'webgpu', capture: false, teaches: true });
   const [before, after] = recorded.residentBytes;
   const result = {
     steps,

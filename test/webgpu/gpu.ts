@@ -15,6 +15,8 @@ export interface TrainingTask {
   readonly rate: number;
   /** Default: yes, on WebGPU. */
   readonly capture?: boolean;
+  /** Also times the training of a teacher of the same network, of no classes. */
+  readonly teaches?: boolean;
   /** A folder for runs: trains once to the end and once with a stop on the way. */
   readonly resumeIn?: string;
 }
@@ -49,8 +51,8 @@ export interface Training extends StepTimes {
   readonly resumed?: readonly [string, string];
   /** Samples of the teacher by Heun's method. */
   readonly teacher: readonly number[];
-  /** Of training a teacher of the same network by flow matching. */
-  readonly teaching: StepTimes;
+  /** Of training a teacher by flow matching, where that is asked for. */
+  readonly teaching?: StepTimes;
 }
 
 const WORKER = fileURLToPath(new URL('./training-worker.ts', import.meta.url));

@@ -19,7 +19,7 @@ import type { StepTimes, Training, TrainingTask } from './gpu.ts';
 const WARM = 10;
 
 const task = JSON.parse(process.argv[2]!) as TrainingTask;
-const { device, config, classes = 0, steps, rate, capture = true, resumeIn } = task;
+const { device, config, classes = 0, steps, rate, capture = true, teaches, resumeIn } = task;
 const on = engine({ device, threads: 1, cpuFallback: device === 'cpu', capture });
 const { network, batch } = BENCH_CONFIGS[config];
 const density = { kind: 'logit-normal', mean: 0, std: 1, min: 0.02, max: 0.98 } as const;
@@ -159,7 +159,11 @@ async function modelsOf(folder: string, stopAt?: number): Promise<string> {
 }
 
 const teacher = await teacherSamples();
-const result = { ...(await distilled()), teaching: await taught(), teacher };
+const result = {
+  ...(await distilled()),
+  ...(teaches && { teaching: await taught() }),
+  teacher,
+};
 const resumed = resumeIn && {
   resumed: [
     await modelsOf(join(resumeIn, 'stopped'), Math.floor(steps / 3)),
