@@ -53,6 +53,11 @@ def load_pack() -> types.ModuleType:
 load_pack()
 
 
+def write(file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"x")
+
+
 @pytest.fixture
 def page() -> StubPromptServer:
     """What the page of the test was told."""
