@@ -117,11 +117,8 @@ function planStart(
 }
 
 function requireOneNetwork(training: NodeOptions, given: TrainChoice & Record<string, unknown>) {
-  if (
-    given.start === undefined ||
-    !training.given(given).some(({ option }) => option === '--network')
-  )
-    return;
+  const chosen = training.given(given).some(({ option }) => option === '--network');
+  if (given.start === undefined || !chosen) return;
   throw new FlowstepError('USAGE', '--network cannot be chosen with --start', {
     hint: 'The network is that of the model: leave --network out.',
   });

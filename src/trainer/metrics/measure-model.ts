@@ -60,7 +60,8 @@ export async function measureModel(
 
 /**
  * Throws what is wrong before anything is sampled: SHAPE_MISMATCH and DATASET_INVALID for what cannot be compared,
- * WORKFLOW_INVALID for metrics of pictures that need an extractor where there is none, VALUE_OUT_OF_RANGE for unknown metrics and too few samples.
+ * WORKFLOW_INVALID for metrics of pictures that need an extractor where there is none, VALUE_OUT_OF_RANGE for unknown
+ * metrics and too few samples.
  */
 export function checkMeasure(
   network: NetworkConfig,
