@@ -1,7 +1,7 @@
 /** @file Where `flowstep sample` leaves what it draws: in a file, or in a folder with a picture of each sample. */
 import { existsSync, statSync } from 'node:fs';
-import { mkdir, readdir } from 'node:fs/promises';
-import { dirname, extname, join, resolve, sep } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { extname, join, resolve, sep } from 'node:path';
 import { FlowstepError } from '../errors.ts';
 import { lookOf, pictureOfSamples } from '../nodes/draw-samples.ts';
 import type { RunningWorkflow } from '../nodes/node-context.ts';
@@ -13,6 +13,7 @@ import {
 } from '../nodes/pictures/picture.ts';
 import { pngWithWorkflow } from '../nodes/pictures/png-workflow.ts';
 import { atomicWrite } from '../trainer/files/atomic-write.ts';
+import { makeFolder } from '../trainer/files/make-folder.ts';
 import type { Shape, Tensor } from '../trainer/tensor.ts';
 
 export interface SampleTarget {
@@ -90,23 +91,6 @@ export async function writePictures(
     onPart(files.length);
   }
   return files;
-}
-
-/** Makes the folder that a file is to lie in. */
-export function makeFolderOf(file: string): Promise<void> {
-  return makeFolder(dirname(file));
-}
-
-async function makeFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder, { recursive: true });
-  } catch (cause) {
-    throw new FlowstepError('FILE_UNWRITABLE', `the folder ${folder} cannot be made`, {
-      file: folder,
-      hint: 'Check that you may write there, and that no file has its name.',
-      cause,
-    });
-  }
 }
 
 /** The greatest number of a picture in the folder; -1 = none. */

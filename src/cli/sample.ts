@@ -1,6 +1,6 @@
 /** @file `flowstep sample`: samples of a model file, without a workflow. */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { readRoots } from '../config.ts';
 import { FlowstepError } from '../errors.ts';
@@ -10,6 +10,7 @@ import type { RunningWorkflow } from '../nodes/node-context.ts';
 import { pngWithWorkflow } from '../nodes/pictures/png-workflow.ts';
 import { openPrompts } from '../trainer/data/prompts.ts';
 import { atomicWrite } from '../trainer/files/atomic-write.ts';
+import { makeFolder } from '../trainer/files/make-folder.ts';
 import { writeSafetensors } from '../trainer/files/safetensors.ts';
 import { sampleShape } from '../trainer/nn/config.ts';
 import { withLora } from '../trainer/run/lora-model.ts';
@@ -21,7 +22,6 @@ import { addEngineOptions } from './engine-options.ts';
 import { examples, type Io } from './io.ts';
 import { PROMPTS_OPTION, realNumber, wholeNumber } from './options.ts';
 import {
-  makeFolderOf,
   pictureOf,
   requireShown,
   type SampleTarget,
@@ -158,7 +158,7 @@ async function write(
     return { folder: path, files };
   }
   const samples = await drawSamples(model, request, io.signal);
-  await makeFolderOf(path);
+  await makeFolder(dirname(path));
   if (kind === 'tensor') await writeSafetensors(path, new Map([['samples', samples]]));
   else await atomicWrite(path, [await pngWithWorkflow(pictureOf(samples), workflow)]);
   return { file: path };

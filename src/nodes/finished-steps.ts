@@ -2,10 +2,11 @@
  * @file What a run had made when it finished a number of steps, below steps/000000020 in its folder. It stays as it was
  * when the run goes on to more: handles name these files, so that two nodes may ask one run for two numbers of steps.
  */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FlowstepError } from '../errors.ts';
 import { atomicLink, atomicWrite } from '../trainer/files/atomic-write.ts';
+import { makeFolder } from '../trainer/files/make-folder.ts';
 import { listCheckpoints } from '../trainer/run/checkpoint.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
 import { cardPath } from '../trainer/run/model-card.ts';
@@ -113,14 +114,4 @@ async function removeOldest({ folder }: Folder, step: number): Promise<number[]>
     await gone.catch(() => undefined);
   }
   return old.map(Number);
-}
-
-async function makeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true }).catch((cause) => {
-    throw new FlowstepError('FILE_UNWRITABLE', `the folder ${folder} cannot be made`, {
-      file: folder,
-      hint: 'Check that you may write there and that it has room.',
-      cause,
-    });
-  });
 }

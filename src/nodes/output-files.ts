@@ -1,8 +1,9 @@
 /** @file Names for files that nodes write: PREFIX_00001_.png and on, as ComfyUI numbers them. */
-import { mkdir, readdir, realpath } from 'node:fs/promises';
+import { readdir, realpath } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { FlowstepError } from '../errors.ts';
 import { isTaken } from '../trainer/files/atomic-write.ts';
+import { makeFolder } from '../trainer/files/make-folder.ts';
 import { isInside } from './root-files.ts';
 
 export interface OutputFile {
@@ -18,7 +19,7 @@ export async function freeNames(
   prefix: string,
   extension: string,
 ): Promise<Iterator<OutputFile, never>> {
-  const folder = await makeFolder(output, prefix);
+  const folder = await folderFor(output, prefix);
   const name = basename(prefix);
   const last = await lastNumber(folder, name);
   const root = await realpath(output);
@@ -54,24 +55,15 @@ export async function writeNew<T>(
   }
 }
 
-async function makeFolder(output: string, prefix: string): Promise<string> {
+async function folderFor(output: string, prefix: string): Promise<string> {
   const target = resolve(output, prefix);
   const isPlain = prefix !== '' && !/[/\\]$/.test(prefix) && !prefix.includes('\0');
   if (!isPlain || isAbsolute(prefix) || !isInside(resolve(output), target)) throw outside(prefix);
-  try {
-    await mkdir(dirname(target), { recursive: true });
-    // A link inside the output folder may lead out of it.
-    const [root, folder] = await Promise.all([realpath(output), realpath(dirname(target))]);
-    if (folder !== root && !isInside(root, folder)) throw outside(prefix);
-    return folder;
-  } catch (cause) {
-    if (cause instanceof FlowstepError) throw cause;
-    throw new FlowstepError('FILE_UNWRITABLE', `the folder ${dirname(target)} cannot be made`, {
-      file: dirname(target),
-      hint: 'Check that you may write there, or choose another output folder.',
-      cause,
-    });
-  }
+  await makeFolder(dirname(target));
+  // A link inside the output folder may lead out of it.
+  const [root, folder] = await Promise.all([realpath(output), realpath(dirname(target))]);
+  if (folder !== root && !isInside(root, folder)) throw outside(prefix);
+  return folder;
 }
 
 function outside(prefix: string): FlowstepError {

@@ -3,6 +3,7 @@ import { mkdir, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FlowstepError } from '../errors.ts';
 import { atomicWrite } from '../trainer/files/atomic-write.ts';
+import { makeFolder } from '../trainer/files/make-folder.ts';
 import type { BestModel, Evaluation } from '../trainer/run/evaluation.ts';
 import { EVALUATED } from '../trainer/run/evaluation-prefix.ts';
 import type { FlowModel } from '../trainer/run/model.ts';
@@ -165,13 +166,7 @@ function removedText({ name }: TrainingRun, step: number): string {
 /** A link in the output folder may lead out of it; nothing is written there. */
 async function requireInside(output: string, folder: string): Promise<void> {
   const runs = dirname(folder);
-  await mkdir(runs, { recursive: true }).catch((cause) => {
-    throw new FlowstepError('FILE_UNWRITABLE', `the folder ${runs} cannot be made`, {
-      file: runs,
-      hint: 'Check that you may write there, or choose another output folder.',
-      cause,
-    });
-  });
+  await makeFolder(runs);
   const root = await realpath(output);
   for (const path of [runs, folder]) {
     // A run that starts has no folder yet.

@@ -1,13 +1,13 @@
 /** @file Data sets of the pictures that a graph made: written once, named by their content, read in any later process. */
 import { join } from 'node:path';
 import { FlowstepError } from '../../errors.ts';
+import { makeFolder } from '../files/make-folder.ts';
 import { readSafetensors, writeSafetensors } from '../files/safetensors.ts';
 import { sizeOf, type Tensor } from '../tensor.ts';
 import { contentHash } from './content-hash.ts';
 import type { Dataset } from './dataset.ts';
 import { convertPicture, type DecodeOptions } from './decode-picture.ts';
 import { heldDataset, requireFits } from './held-dataset.ts';
-import { makeCacheFolder } from './picture-cache.ts';
 
 /**
  * Writes pictures [B, H, W, 1, 3 or 4] in [0, 1] as bytes into `folder`, under a name that follows from them; returns
@@ -42,7 +42,7 @@ export async function storePictureBatch(
   }
   const all = [count, ...shape];
   const file = `${hashOf(all, samples)}.safetensors`;
-  await makeCacheFolder(folder);
+  await makeFolder(folder);
   await writeSafetensors(
     join(folder, file),
     new Map([['samples', { dtype: 'uint8' as const, shape: all, data: samples }]]),

@@ -1,8 +1,8 @@
 /** @file Decoded pictures on disk, so that the same folder is decoded once. */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { asFlowstepError, FlowstepError } from '../../errors.ts';
+import { makeFolder } from '../files/make-folder.ts';
 import { readSafetensors, writeSafetensors } from '../files/safetensors.ts';
 import { contentHash } from './content-hash.ts';
 import type { DecodedPictures } from './decode-folder.ts';
@@ -53,25 +53,12 @@ export async function writeCached(
 ): Promise<void> {
   const path = cachePath(folder, key);
   const count = samples.length / shape.reduce((a, b) => a * b, 1);
-  await makeCacheFolder(folder);
+  await makeFolder(folder);
   await writeSafetensors(
     path,
     new Map([['samples', { dtype: 'uint8' as const, shape: [count, ...shape], data: samples }]]),
     { sha256: contentHash('', samples), skipped: JSON.stringify(skipped) },
   );
-}
-
-/** Makes the folder; throws FILE_UNWRITABLE. */
-export async function makeCacheFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder, { recursive: true });
-  } catch (cause) {
-    throw new FlowstepError('FILE_UNWRITABLE', `the folder ${folder} cannot be made`, {
-      file: folder,
-      hint: 'Check that you may write there, or choose another output folder.',
-      cause,
-    });
-  }
 }
 
 function cachePath(folder: string, key: string): string {

@@ -1,8 +1,8 @@
 /** @file A model repository of NVIDIA's Triton Inference Server around an exported model. */
-import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { FlowstepError } from '../../errors.ts';
 import { atomicWrite } from '../files/atomic-write.ts';
+import { makeFolder, makeNewFolder } from '../files/make-folder.ts';
 import type { DType } from '../tensor.ts';
 import {
   type ExportedOnnx,
@@ -44,24 +44,12 @@ export async function writeTriton(
   }
   const onnxFile = join(folder, '1', 'model.onnx');
   const configFile = join(folder, 'config.pbtxt');
-  if (options.replace === false) await makeFolder(folder, { recursive: false });
-  await makeFolder(dirname(onnxFile), { recursive: true });
+  if (options.replace === false) await makeNewFolder(folder);
+  await makeFolder(dirname(onnxFile));
   const exported = await writeOnnx(onnxFile, model, options);
   const config = tritonConfig(name, exported, options.maxBatch ?? DEFAULT_MAX_BATCH);
   await atomicWrite(configFile, [new TextEncoder().encode(config)]);
   return { ...exported, files: [configFile, ...exported.files] };
-}
-
-async function makeFolder(folder: string, options: { readonly recursive: boolean }): Promise<void> {
-  try {
-    await mkdir(folder, options);
-  } catch (cause) {
-    throw new FlowstepError('FILE_UNWRITABLE', `the folder ${folder} cannot be made`, {
-      file: folder,
-      hint: 'Check that you may write there.',
-      cause,
-    });
-  }
 }
 
 /** The text of a config.pbtxt. */
